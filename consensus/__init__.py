@@ -1,0 +1,1 @@
+"""Simplex consensus over opaque payloads; it knows nothing of money."""

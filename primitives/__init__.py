@@ -1,0 +1,1 @@
+"""The vocabulary: identifiers, amounts, encoding, hashing, signatures, Merkle structures, errors."""

@@ -1,0 +1,1 @@
+"""The courier: carries certified messages from shard to shard and is trusted with nothing."""

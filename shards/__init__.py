@@ -1,0 +1,1 @@
+"""What blocks mean: transactions, state, execution, streams, bundles, commitments, the validator core."""

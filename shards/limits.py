@@ -1,0 +1,51 @@
+"""Every bound of the ledger in one place, each with the reason for its number. Exceeding one names it."""
+
+MAX_TRANSACTION_BYTES = 4096
+"""Signature, envelope and 16 operations of about 100 B each, with room to spare."""
+
+MAX_OPERATIONS = 16
+"""Several operations under one signature; beyond that the signature is no longer what costs."""
+
+MAX_MEMO_BYTES = 64
+"""A payment reference, not a document store."""
+
+MAX_PRINCIPAL_BYTES = 128
+"""An address (32 B) or a contract name with its shard."""
+
+MAX_METHOD_LENGTH = 64
+MAX_ARGUMENT_BYTES = 16 * 1024
+MAX_RESULT_BYTES = 16 * 1024
+MAX_ERROR_LENGTH = 1024
+MAX_TRACEBACK_LENGTH = 8 * 1024
+"""Bounded text: a remote failure is explained, a stream is not flooded."""
+
+MAX_MESSAGE_BYTES = 32 * 1024
+"""One call or reply with the largest argument, result and traceback."""
+
+MAX_DEPTH = 16
+"""Calls that make calls; each level holds an open call on its shard."""
+
+MAX_BUNDLE_MESSAGES = 512
+MAX_BUNDLE_BYTES = 256 * 1024
+"""A bundle is one item of a block; several sources fit beside the transactions."""
+
+STREAM_WINDOW = 4096
+"""Unacknowledged requests per stream: what a halted destination may make its sources keep in state."""
+
+MAX_OPEN_CALLS_PER_ACCOUNT = 1024
+"""Per sender over all destinations; bounds the replies that are exempt from the window."""
+
+BLOCK_GAS = 2_000_000
+"""About 2,000 transfers: what one core executes in some 30 ms."""
+
+LOCAL_GAS = 200_000
+"""Reserved in each block for what is due and for same-shard messages."""
+
+ANCHOR_LAG = 8
+"""K: a block whose anchor is further back than this must be empty, so execution never lags far."""
+
+MAX_VALIDITY_MS = 24 * 3600 * 1000
+"""A transaction may not be valid longer than this after the block it is in, nor a deadline be further away."""
+
+HISTORY_BLOCKS = 1_000_000
+"""How many blocks the chain store keeps bodies and receipts for."""

@@ -1,0 +1,1 @@
+"""The one I/O shell of a validator: links, storage, clock, HTTP."""

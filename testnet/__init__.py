@@ -1,0 +1,1 @@
+"""The local multi-shard testnet: manifest, launcher, simulator, command line."""
