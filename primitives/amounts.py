@@ -31,7 +31,14 @@ def pack_amount(amount: Amount) -> AmountBytes:
     try:
         return AmountBytes(amount.to_bytes(AMOUNT_BYTES, "big"))
     except OverflowError:
-        raise Refused("amount_out_of_range", f"an amount must be 0 to 2**128-1 base units, got {amount}") from None
+        raise Refused(
+            "amount_out_of_range", f"an amount must be 0 to 2**128-1 base units, got {_shown(amount)}"
+        ) from None
+
+
+def _shown(amount: int) -> str:
+    """The number, or its size when its digits would fill pages (Python refuses to print 4300 of them)."""
+    return str(amount) if amount.bit_length() <= 2 * 8 * AMOUNT_BYTES else f"one of {amount.bit_length()} bits"
 
 
 def unpack_amount(raw: AmountBytes) -> Amount:

@@ -5,7 +5,7 @@ trailing bytes and out-of-range values; it accepts wide integers (0xcf for 5) an
 decoder also re-encodes and compares. Length is checked before anything is parsed.
 """
 
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, dataclass_transform
 
 import msgspec
 
@@ -14,6 +14,8 @@ from primitives.errors import Refused
 T = TypeVar("T")
 
 
+# Without this, type checkers want frozen=True repeated on every record.
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Record(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
     """Base of everything that is hashed, signed, stored or sent: frozen, valid by construction of its decoder.
 

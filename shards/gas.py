@@ -28,11 +28,14 @@ REPLY_GAS = 200
 
 def gas_at_home(body: Transaction) -> int:
     """Gas that including this transaction takes from the block it is in."""
-    remote = sum(isinstance(operation, RemoteTransfer) for operation in body.operations)
-    return TRANSACTION_GAS + OPERATION_GAS * len(body.operations) + SEND_GAS * remote
+    return TRANSACTION_GAS + OPERATION_GAS * len(body.operations) + SEND_GAS * _messages(body)
 
 
 def fee_of(body: Transaction) -> Amount:
     """Everything the sender pays beside the amounts, in base units: gas here, there and for the replies."""
-    remote = sum(isinstance(operation, RemoteTransfer) for operation in body.operations)
-    return Amount(GAS_PRICE * (gas_at_home(body) + (MESSAGE_GAS + REPLY_GAS) * remote))
+    return Amount(GAS_PRICE * (gas_at_home(body) + (MESSAGE_GAS + REPLY_GAS) * _messages(body)))
+
+
+def _messages(body: Transaction) -> int:
+    """How many messages the operations send; on the path of every transaction, several times."""
+    return [type(operation) for operation in body.operations].count(RemoteTransfer)

@@ -35,6 +35,9 @@ STREAM_WINDOW = 4096
 MAX_OPEN_CALLS_PER_ACCOUNT = 1024
 """Per sender over all destinations; bounds the replies that are exempt from the window."""
 
+MAX_OPEN_CALLS_PER_LANE = 2 * STREAM_WINDOW
+"""Unanswered calls from one shard to another: bounds the replies that its peer must keep in state, whoever relays."""
+
 BLOCK_GAS = 2_000_000
 """About 2,000 transfers: what one core executes in some 30 ms."""
 

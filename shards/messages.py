@@ -7,7 +7,6 @@ from enum import IntEnum
 from typing import Annotated
 
 from msgspec import Meta
-from primitives.merkle import leaf_hash
 
 from primitives.amounts import AmountField
 from primitives.codec import Decoder, Record
@@ -24,6 +23,7 @@ from primitives.identifiers import (
     TransactionId,
     TransactionIdField,
 )
+from primitives.merkle import leaf_hash
 from shards.limits import (
     MAX_ARGUMENT_BYTES,
     MAX_DEPTH,

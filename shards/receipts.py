@@ -1,4 +1,7 @@
-"""Receipts: exactly one for each included transaction and one for each consumed message, in block order."""
+"""Receipts: exactly one for each included transaction and one for each consumed message, in block order.
+
+Beside those, one where a lane is frozen.
+"""
 
 from typing import Annotated
 
@@ -9,6 +12,7 @@ from primitives.codec import Decoder, Record
 from primitives.identifiers import (
     CallIdField,
     CountField,
+    HashField,
     MessageIdField,
     SequenceField,
     ShardIdField,
@@ -66,6 +70,25 @@ class ReplyReceipt(Record, tag=3):
     returned: AmountField
 
 
-Receipt = TransactionReceipt | CallReceipt | ReplyReceipt
+class DiscardReceipt(Record, tag=4):
+    """A certified message that cannot be read was consumed without effect; its source's committee is faulty."""
+
+    source: ShardIdField
+    sequence: SequenceField
+    message_id: MessageIdField
+    detail: Annotated[str, Meta(max_length=256)]
+
+
+class FreezeReceipt(Record, tag=5):
+    """The lane with `source` is frozen from here on: its committee certified what cannot be."""
+
+    source: ShardIdField
+    reason: Annotated[str, Meta(max_length=64)]
+    detail: Annotated[str, Meta(max_length=256)]
+    commitment_hash: HashField
+    """The contradictory commitment; the state keeps its certificate."""
+
+
+Receipt = TransactionReceipt | CallReceipt | ReplyReceipt | DiscardReceipt | FreezeReceipt
 
 receipt_decoder: Decoder[Receipt] = Decoder(Receipt, max_bytes=MAX_RECEIPT_BYTES, name="receipt")  # type: ignore[arg-type]  # a union is a type form

@@ -1,0 +1,259 @@
+"""Consuming a bundle: what its head acknowledges is settled, its messages are consumed once each, in order.
+
+The bundle was verified against its source's committee before the vote (`shards.bundles`), so what it says is what a
+quorum of that committee certified. An honest quorum never certifies what contradicts what we know; one that does has
+been captured, and the lane with that shard (only) is frozen with the evidence before any message is consumed:
+
+- `equivocation`: another commitment for a height of which we have seen one;
+- `impossible_acknowledgement`, `impossible_receipt`: it consumed messages or value that we never sent;
+- `impossible_begin`: it saw us acknowledge messages that we have not consumed;
+- `fork`: the mountain range over the messages we have consumed is not the one we know;
+- `impossible_value`: its messages carry more than its head says it sent, or more than there is on the whole chain;
+- `too_many_calls`: more unanswered calls than an honest shard lets open.
+
+What is below `recv_next` is skipped, so a bundle that is late, repeated or overlapping does no harm. Every call that
+is consumed is answered by exactly one reply. Nothing that a captured committee puts into a message stops execution: a
+body that cannot be read is consumed without effect, a reply to a call that we never made leaves its value in escrow.
+"""
+
+from typing import NamedTuple
+
+from primitives import mmr
+from primitives.amounts import Amount, pack_amount, unpack_amount
+from primitives.codec import encode
+from primitives.errors import Refused, invariant
+from primitives.identifiers import ZERO_HASH, Hash, MessageId, PublicKey, Sequence, ShardId, TransactionId
+from primitives.signatures import PUBLIC_KEY_BYTES
+from shards.bundles import Bundle
+from shards.commitments import commitment_hash
+from shards.gas import GAS_PRICE, MESSAGE_GAS
+from shards.lanes import LaneDraft
+from shards.limits import MAX_OPEN_CALLS_PER_LANE
+from shards.messages import Call, Message, Outcome, Reply, message_decoder, message_id_of
+from shards.receipts import CallReceipt, DiscardReceipt, FreezeReceipt, ReplyReceipt
+from shards.state import Freeze, freeze_key
+from shards.working_state import WorkingState
+
+MAX_DETAIL = 256
+"""Characters of explanation that a receipt keeps."""
+
+
+class Arrival(NamedTuple):
+    """A message that is consumed now; without `message`, its body cannot be read for the reason in `problem`."""
+
+    sequence: Sequence
+    message_id: MessageId
+    message: Message | None
+    problem: str
+
+    def value(self) -> int:
+        """Base units that arrive with it, prepaid gas included."""
+        if isinstance(self.message, Call):
+            return unpack_amount(self.message.value) + GAS_PRICE * self.message.gas
+        return unpack_amount(self.message.returned) if self.message else 0
+
+
+class Contradiction(NamedTuple):
+    """What a peer's committee certified although it cannot be."""
+
+    reason: str
+    detail: str
+
+
+def consume_bundle(state: WorkingState, bundle: Bundle, item: int) -> None:
+    """Execute a verified bundle, which is item number `item` of the block."""
+    head = bundle.head
+    source = head.source
+    invariant(head.destination == state.shard and source != state.shard, "a bundle is executed where it belongs")
+    lane = state.lane(source)
+    if lane.frozen:
+        return
+    invariant(bundle.first <= lane.received.size, "bundles are included in the order of their sequence numbers")
+    arrivals, known = _split(state, lane, bundle)
+    contradiction = _contradiction(lane, bundle, known)
+    if contradiction is None:
+        lane.see(head, bundle.certificate.commitment)
+        state.acknowledge(source, head.ack_next)
+        contradiction = _excess(state, lane, bundle, arrivals)
+    if contradiction is not None:
+        _freeze(state, lane, bundle, item, contradiction)
+        return
+    for arrival in arrivals:
+        lane.received, _ = mmr.append(lane.received, Hash(arrival.message_id))
+        match arrival.message:
+            case Call() as call:
+                _consume_call(state, source, arrival, call)
+            case Reply() as reply:
+                _consume_reply(state, lane, source, arrival, reply)
+            case None:
+                state.add_receipt(
+                    DiscardReceipt(
+                        source=source,
+                        sequence=arrival.sequence,
+                        message_id=arrival.message_id,
+                        detail=arrival.problem[:MAX_DETAIL],
+                    )
+                )
+
+
+def _split(state: WorkingState, lane: LaneDraft, bundle: Bundle) -> tuple[list[Arrival], mmr.Peaks]:
+    """Messages not consumed before, and the bundle's peaks over what was (as far as the bundle reaches)."""
+    head = bundle.head
+    known = mmr.Peaks(bundle.first, bundle.peaks)
+    arrivals = []
+    for sequence, body in enumerate(bundle.bodies, start=bundle.first):
+        message_id = message_id_of(state.chain_id, head.source, head.destination, Sequence(sequence), body)
+        if sequence < lane.received.size:
+            known, _ = mmr.append(known, Hash(message_id))
+        else:
+            arrivals.append(_read(Sequence(sequence), message_id, body))
+    return arrivals, known
+
+
+def _read(sequence: Sequence, message_id: MessageId, body: bytes) -> Arrival:
+    try:
+        return Arrival(sequence, message_id, message_decoder.decode(body), "")
+    except Refused as refused:
+        return Arrival(sequence, message_id, None, str(refused))
+
+
+def _contradiction(lane: LaneDraft, bundle: Bundle, known: mmr.Peaks) -> Contradiction | None:
+    """What in the head contradicts what we know of the lane."""
+    head, commitment = bundle.head, bundle.certificate.commitment
+    if commitment.height == lane.peer_height != 0 and commitment_hash(commitment) != lane.peer_commitment:
+        return Contradiction("equivocation", f"two different commitments are certified for height {commitment.height}")
+    if head.ack_next > lane.sent.size:
+        return Contradiction(
+            "impossible_acknowledgement", f"{head.ack_next} messages are acknowledged, {lane.sent.size} were sent"
+        )
+    received = unpack_amount(head.value_received)
+    if received > lane.value_sent:
+        return Contradiction("impossible_receipt", f"{received} base units are received, {lane.value_sent} were sent")
+    if head.begin > lane.received.size:
+        return Contradiction(
+            "impossible_begin", f"{head.begin} messages are settled, {lane.received.size} are consumed here"
+        )
+    if known.size == lane.received.size and known.hashes != lane.received.hashes:
+        return Contradiction("fork", f"the first {known.size} messages are not the ones that were certified before")
+    return None
+
+
+def _excess(state: WorkingState, lane: LaneDraft, bundle: Bundle, arrivals: list[Arrival]) -> Contradiction | None:
+    """What in the messages is more than there can be, once the head's acknowledgement has been counted."""
+    if not arrivals:
+        return None  # the head may be older than what we have consumed, and say less
+    value, calls = 0, lane.pending_replies()
+    for arrival in arrivals:
+        value += arrival.value()
+        calls += isinstance(arrival.message, Call)
+    declared = unpack_amount(bundle.head.value_sent)
+    if lane.value_received + value > declared:
+        return Contradiction(
+            "impossible_value", f"the messages carry {lane.value_received + value} base units, the head says {declared}"
+        )
+    if state.holdings() + value > state.total_supply:
+        return Contradiction("impossible_value", "there is not as much money on this chain as arrived here")
+    if calls > MAX_OPEN_CALLS_PER_LANE:
+        return Contradiction("too_many_calls", f"{calls} calls are open, the limit is {MAX_OPEN_CALLS_PER_LANE}")
+    return None
+
+
+def _freeze(state: WorkingState, lane: LaneDraft, bundle: Bundle, item: int, contradiction: Contradiction) -> None:
+    """Stop both streams with this peer."""
+    lane.frozen = True
+    source = bundle.head.source
+    reason, detail = contradiction.reason, contradiction.detail[:MAX_DETAIL]
+    state.put(
+        freeze_key(source),
+        encode(
+            Freeze(
+                reason=reason,
+                detail=detail,
+                height=state.height,
+                item=item,
+                certificate=bundle.certificate,
+                head=bundle.head,
+            )
+        ),
+    )
+    commitment = commitment_hash(bundle.certificate.commitment)
+    state.add_receipt(FreezeReceipt(source=source, reason=reason, detail=detail, commitment_hash=commitment))
+
+
+def _judge(state: WorkingState, call: Call) -> tuple[Outcome, str]:
+    """What becomes of a call. There are no contracts in this release: a call is a transfer to an account."""
+    if state.time_ms > call.deadline_ms:
+        return Outcome.EXPIRED, f"consumed at {state.time_ms} ms, after its deadline {call.deadline_ms} ms"
+    if call.method or len(call.target) != PUBLIC_KEY_BYTES:
+        return (
+            Outcome.REFUSED,
+            "there are no contracts here; send to the 32-byte address of an account, without a method",
+        )
+    return Outcome.OK, ""
+
+
+def _consume_call(state: WorkingState, source: ShardId, arrival: Arrival, call: Call) -> None:
+    """Credit the target or give everything but the used gas back; answer either way."""
+    state.receive(source, Amount(arrival.value()))
+    used = min(call.gas, MESSAGE_GAS)
+    state.held_fees += GAS_PRICE * used
+    returned = GAS_PRICE * (call.gas - used)
+    outcome, text = _judge(state, call)
+    if outcome is Outcome.OK:
+        state.account(PublicKey(call.target)).balance += unpack_amount(call.value)
+    else:
+        returned += unpack_amount(call.value)
+    reply = Reply(
+        call_id=call.call_id,
+        outcome=outcome,
+        result=b"",
+        error_type="" if outcome is Outcome.OK else outcome.name.lower(),
+        error_text=text,
+        traceback="",
+        returned=pack_amount(Amount(returned)),
+        gas_used=used,
+        reply_gas=call.reply_gas,
+    )
+    sent = state.send(source, reply, call.call_id, call.trace_id, Amount(returned))
+    state.add_receipt(
+        CallReceipt(
+            source=source,
+            sequence=arrival.sequence,
+            message_id=arrival.message_id,
+            call_id=call.call_id,
+            trace_id=call.trace_id,
+            outcome=outcome,
+            detail=text,
+            gas_used=used,
+            reply=sent,
+        )
+    )
+
+
+def _consume_reply(state: WorkingState, lane: LaneDraft, source: ShardId, arrival: Arrival, reply: Reply) -> None:
+    """Settle the call that it answers. Only the shard that was called may answer."""
+    value = unpack_amount(reply.returned)
+    state.receive(source, value)
+    call = state.open_call(reply.call_id)
+    if call is None or call.destination != source:
+        state.escrow += value
+        trace_id, detail = TransactionId(ZERO_HASH), "answers no call that was made there; its value is in escrow"
+    else:
+        sender = state.account(call.sender)
+        sender.balance += value
+        sender.open_calls -= 1
+        lane.open_calls -= 1
+        state.delete_open_call(reply.call_id)
+        trace_id, detail = call.trace_id, reply.error_text[:MAX_DETAIL]
+    state.add_receipt(
+        ReplyReceipt(
+            source=source,
+            sequence=arrival.sequence,
+            message_id=arrival.message_id,
+            call_id=reply.call_id,
+            trace_id=trace_id,
+            outcome=reply.outcome,
+            detail=detail,
+            returned=reply.returned,
+        )
+    )

@@ -1,0 +1,9 @@
+"""tmp"""
+
+import socket
+
+
+class HttpApi:
+    def __init__(self, node: object) -> None: ...
+    async def start(self, s: socket.socket) -> None: ...
+    async def close(self) -> None: ...

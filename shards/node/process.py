@@ -1,0 +1,205 @@
+"""A validator process from its folder to its exit code.
+
+Start-up, in this order: lock the data folder; listen; open both stores and check that they are whole and ours; read
+the state back and compare its root with what was recorded and with the chain; recover the core from its journal;
+let peers and clients in; let the core execute again what came after the stored state. Exit codes: `faults.ExitCode`.
+"""
+
+import asyncio
+import gc
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Final, NamedTuple
+
+from primitives.identifiers import ValidatorIndex
+from primitives.signatures import ED25519, public_key_of
+from shards import chain_store
+from shards.node.boot import Stores, make_core, open_stores
+from shards.node.config import Listener, NodeConfig
+from shards.node.driver import Driver
+from shards.node.faults import BadConfiguration, ExitCode, Halted, StorageFault
+from shards.node.flusher import Flusher
+from shards.node.folder import FolderLock
+from shards.node.http_api import HttpApi
+from shards.node.links import Links, Station
+from shards.node.logs import Log, open_log
+from shards.node.metrics import NodeMetrics
+from shards.node.news import NewsDesk
+from shards.node.node import Node
+from shards.node.parts import News, Parts
+from shards.validator import wire
+from shards.validator.core import ValidatorCore
+from shards.validator.effects import BlockApplied
+
+LISTEN_BACKLOG: Final = 128
+
+GC_THRESHOLDS: Final = (50_000, 20, 100)
+"""After `gc.freeze` the heap of the start-up is never walked again; what is left to collect is small."""
+
+PROGRESS_BLOCKS: Final = 500
+"""How often a replay says how far it is."""
+
+
+class Ready(NamedTuple):
+    """Where a validator listens: (host, port)."""
+
+    p2p: tuple[str, int]
+    http: tuple[str, int]
+
+
+def main_validator(config: NodeConfig, on_ready: Callable[[Ready], None] | None = None) -> int:
+    """Run a validator until it is told to stop (SIGTERM, SIGINT) or cannot go on; returns its exit code."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(run_validator(config, on_ready))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Uvloop where there is one (not on Windows)."""
+    try:
+        import uvloop  # noqa: PLC0415 - optional on some platforms
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
+
+
+async def run_validator(config: NodeConfig, on_ready: Callable[[Ready], None] | None = None) -> int:
+    """Run a validator on the running loop; returns its exit code and has said on stderr and in the log why."""
+    try:
+        with FolderLock(config.home), open_log(config.home / "log.jsonl", config.log_level) as log:
+            try:
+                await _run(config, log, on_ready)
+            except Exception as error:
+                log.critical("stopped", reason=str(error), kind=type(error).__name__, exc_info=_unexpected(error))
+                raise
+            log.info("stopped", reason="asked to")
+    except BadConfiguration as error:
+        return _say(config, error, ExitCode.BAD_CONFIGURATION)
+    except StorageFault as error:
+        return _say(config, error, ExitCode.STORAGE)
+    except Exception as error:  # noqa: BLE001 - the process ends here, with its reason
+        return _say(config, error, ExitCode.UNSAFE)
+    return ExitCode.STOPPED
+
+
+def _unexpected(error: Exception) -> bool:
+    return not isinstance(error, BadConfiguration | StorageFault | Halted)
+
+
+def _say(config: NodeConfig, error: Exception, code: ExitCode) -> int:
+    reason = str(error) or type(error).__name__
+    sys.stderr.write(f"validator {config.index} of shard {config.shard} stopped (exit code {code}): {reason}\n")
+    return code
+
+
+async def _run(config: NodeConfig, log: Log, on_ready: Callable[[Ready], None] | None) -> None:
+    committee = config.context.committee(config.shard)
+    if not 0 <= config.index < committee.size or public_key_of(config.seed) != committee.keys[config.index]:
+        raise BadConfiguration(f"the key is not that of validator {config.index} of shard {config.shard}")
+    if len(config.peers) != committee.size:
+        raise BadConfiguration(
+            f"{committee.size} peer addresses are needed, one per validator; got {len(config.peers)}"
+        )
+    with ExitStack() as open_files:
+        p2p = open_files.enter_context(_listen(config.p2p_socket, "links"))
+        http = open_files.enter_context(_listen(config.http_socket, "HTTP"))
+        stores = open_stores(config, log)
+        open_files.callback(stores.close)
+        log.info("starting", shard=config.shard, index=config.index, chain=config.context.chain_id.hex())
+        await _serve(config, log, stores, p2p, http, on_ready)
+
+
+def _listen(listener: Listener, purpose: str) -> socket.socket:
+    if isinstance(listener, socket.socket):
+        return listener
+    host, port = listener
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        bound.listen(LISTEN_BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise BadConfiguration(
+            f"cannot listen on {host}:{port} for {purpose}: {error.strerror}; free the port or use another (0 takes any)"
+        ) from None
+    return bound
+
+
+async def _serve(
+    config: NodeConfig,
+    log: Log,
+    stores: Stores,
+    p2p: socket.socket,
+    http: socket.socket,
+    on_ready: Callable[[Ready], None] | None,
+) -> None:
+    """Wire everything together and run until the end."""
+    metrics = NodeMetrics()
+    desk = NewsDesk(metrics)
+    core = make_core(config, stores)
+    desk.progress = _replay_log(core, log)
+
+    async def receive(peer: ValidatorIndex, messages: list[bytes]) -> None:
+        await driver.deliver(peer, messages)
+
+    committee = config.context.committee(config.shard)
+    station = Station(committee, config.index, config.seed, ED25519, config.peers)
+    links = Links(station, receive, metrics, log)
+    driver = Driver(
+        Parts(
+            core=core,
+            execute=stores.ledger.execute,
+            load_finalized=chain_store.load_finalized,
+            answer_archive=wire.answer_archive,
+            scheme=ED25519,
+            store=stores.chain,
+            flusher=Flusher(stores.ledger, stores.state),
+            outlet=links,
+            publish=desk.publish,
+            clock=config.clock,
+            metrics=metrics,
+            log=log,
+        )
+    )
+    api = HttpApi(Node(config.context, config.shard, config.index, core, driver, links, desk, metrics, log))
+    loop = asyncio.get_running_loop()
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, driver.stop)
+        addresses = Ready(p2p.getsockname()[:2], http.getsockname()[:2])
+        await links.start(p2p)
+        await api.start(http)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        driver.start()
+        log.info("listening", p2p=addresses.p2p, http=addresses.http)
+        if on_ready is not None:
+            on_ready(addresses)
+        await driver.run()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+        await api.close()
+        await links.close()
+        await driver.close()
+
+
+def _replay_log(core: ValidatorCore, log: Log) -> Callable[[News], None]:
+    """Say in the log how the replay after a restart goes."""
+    status = core.status()
+    target = status.finalized_height
+    log.info("recovered", finalized=target, executed=status.executed_height, view=status.view)
+
+    def progress(news: News) -> None:
+        if isinstance(news, BlockApplied):
+            height = news.execution.commitment.height
+            if height <= target and (height == target or not height % PROGRESS_BLOCKS):
+                log.info("replayed", height=height, of=target)
+
+    return progress

@@ -1,0 +1,107 @@
+"""Building a block: the highest certificate held, then bundles, then transactions, within the block's room."""
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Protocol
+
+from consensus.block import Block, BlockHeader, items_root
+from consensus.effects import BuildBlock
+from primitives.codec import encode
+from primitives.identifiers import Height, Milliseconds, Nonce, PublicKey, ShardId
+from shards.commitments import CommitmentCertificate
+from shards.genesis import ChainContext
+from shards.items import ItemKind, pack_item
+from shards.limits import ANCHOR_LAG, BLOCK_GAS, LOCAL_GAS
+from shards.transactions import SignedTransaction
+from shards.validator.checks import after, anchor_height
+from shards.validator.inbox import Inbox
+from shards.validator.pending import PendingChain
+
+MAX_PAYLOAD_BYTES = 1024 * 1024
+"""Half of what a block may be: a leader of ours leaves room and keeps its proposal quick to send."""
+
+MAX_BLOCK_TRANSACTIONS = 2000
+"""What fits into the block's gas anyway; bounds the work of choosing."""
+
+STREAM_RESERVE = MAX_BLOCK_TRANSACTIONS
+"""Room that a stream must have for a block to send to it: a whole block of requests never meets a full window."""
+
+
+class TransactionSource(Protocol):
+    """The mempool, as the builder sees it."""
+
+    def select(
+        self,
+        *,
+        max_gas: int,
+        max_bytes: int,
+        max_items: int,
+        time_ms: int,
+        next_nonce: Callable[[PublicKey], Nonce],
+        blocked: frozenset[ShardId],
+    ) -> list[SignedTransaction]:
+        """Choose transactions for a block with this time and room."""
+        ...
+
+
+def full_streams(chain: PendingChain, context: ChainContext, shard: ShardId) -> frozenset[ShardId]:
+    """Destinations that transactions must wait for: their stream has no room for another block's requests."""
+    return frozenset(
+        ShardId(other)
+        for other in range(context.shard_count)
+        if other != shard and chain.room(ShardId(other)) < STREAM_RESERVE
+    )
+
+
+def choose_items(
+    chain: PendingChain, context: ChainContext, shard: ShardId, inbox: Inbox, mempool: TransactionSource, time_ms: int
+) -> tuple[bytes, ...]:
+    """Items for a block on `chain`: what other shards sent first, because it was waiting longer, then transactions."""
+    items: list[bytes] = []
+    gas, room = BLOCK_GAS - LOCAL_GAS, MAX_PAYLOAD_BYTES
+    for source in inbox.sources():
+        position = chain.position(source)
+        while (each := inbox.next_for(source, position, gas, room)) is not None:
+            items.append(pack_item(ItemKind.BUNDLE, each.raw))
+            gas, room = gas - each.gas, room - len(each.raw)
+            position = after(each.bundle, position)
+    chosen = mempool.select(
+        max_gas=gas,
+        max_bytes=room,
+        max_items=MAX_BLOCK_TRANSACTIONS,
+        time_ms=time_ms,
+        next_nonce=chain.next_nonce,
+        blocked=full_streams(chain, context, shard),
+    )
+    items.extend(pack_item(ItemKind.TRANSACTION, transaction.raw) for transaction in chosen)
+    return tuple(items)
+
+
+def may_have_items(height: int, anchor: CommitmentCertificate | None) -> bool:
+    """Whether a block of this height with this anchor may carry anything."""
+    return height - anchor_height(anchor) <= ANCHOR_LAG
+
+
+def assemble_block(
+    request: BuildBlock,
+    context: ChainContext,
+    shard: ShardId,
+    anchor: CommitmentCertificate | None,
+    items: tuple[bytes, ...],
+    time_ms: Milliseconds,
+) -> Block:
+    """A block on the requested parent."""
+    raw_anchor = b"" if anchor is None else encode(anchor)
+    header = BlockHeader(
+        version=1,
+        chain_id=context.chain_id,
+        shard=shard,
+        epoch=context.committee(shard).epoch,
+        height=Height(request.parent_height + 1),
+        parent=request.parent_id,
+        time_ms=time_ms,
+        anchor_hash=sha256(raw_anchor).digest(),  # type: ignore[arg-type]  # a plain digest is a Hash
+        item_count=len(items),
+        items_root=items_root(items),
+    )
+    return Block(header, raw_anchor, items)

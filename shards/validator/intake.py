@@ -1,0 +1,177 @@
+"""What comes in from outside: transactions and bundles, from clients, relays and peers.
+
+Cheapest check first: length, known already, form, terms; signatures and proofs last and only for what would be of
+use. What is new goes to the mempool or the inbox and, as the bytes it came in, to the other validators.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from hashlib import sha256
+
+from consensus.effects import Broadcast
+from primitives.errors import Refused
+from primitives.identifiers import Milliseconds, ShardId
+from primitives.signatures import SignatureScheme
+from shards.bundles import Bundle, bundle_gas, decode_bundle, verify_bundle
+from shards.genesis import ChainContext
+from shards.mempool import Mempool
+from shards.transactions import SignedTransaction
+from shards.validator import wire
+from shards.validator.desk import SignatureDesk
+from shards.validator.effects import Answer, Effect, Submission
+from shards.validator.inbox import Inbox, Position, WaitingBundle, advances
+
+MAX_OUTSTANDING_SIGNATURES = 8192
+"""About 0.35 s of one core's verifying; beyond it gossip is dropped and clients are told to come back."""
+
+MAX_VERIFIED_BUNDLES = 256
+"""Verified bundles remembered by hash, so that one seen by gossip is not verified again in a block."""
+
+
+class Intake:
+    """The receiving half of a validator."""
+
+    def __init__(
+        self,
+        context: ChainContext,
+        shard: ShardId,
+        scheme: SignatureScheme,
+        mempool: Mempool,
+        inbox: Inbox,
+        desk: SignatureDesk,
+        emit: Callable[[Effect], None],
+    ) -> None:
+        self._context = context
+        self._shard = shard
+        self._scheme = scheme
+        self._mempool = mempool
+        self._inbox = inbox
+        self._desk = desk
+        self._emit = emit
+        self._verified_bundles: OrderedDict[bytes, None] = OrderedDict()
+
+    def submit_transactions(self, request: int, raws: tuple[bytes, ...], now_ms: Milliseconds) -> None:
+        """Admit a client's transactions and answer once their signatures are checked."""
+        results: list[Submission | None] = []
+        parsed: list[SignedTransaction] = []
+        for raw in raws:
+            try:
+                if self._desk.outstanding + len(parsed) >= MAX_OUTSTANDING_SIGNATURES:
+                    raise Refused("busy", "too many signatures wait to be verified; submit again in a second")
+                parsed.append(self._mempool.check(raw, now_ms=now_ms))
+                results.append(None)
+            except Refused as error:
+                results.append(_submission(raw, error))
+
+        def done(verdicts: tuple[bool, ...]) -> None:
+            admitted = iter(self._admit(parsed, verdicts, now_ms, from_client=True))
+            self._emit(Answer(request, tuple(result or next(admitted) for result in results)))
+
+        self._desk.ask([transaction.signature_item() for transaction in parsed], done)
+
+    def receive_transactions(self, raws: tuple[bytes, ...], now_ms: Milliseconds) -> None:
+        """Take in a peer's gossip. What is refused is dropped: its sender has been told by that peer."""
+        if self._desk.outstanding + len(raws) > MAX_OUTSTANDING_SIGNATURES:
+            return
+        parsed: list[SignedTransaction] = []
+        for raw in raws:
+            try:
+                parsed.append(self._mempool.check(raw, now_ms=now_ms))
+            except Refused:
+                continue
+        if parsed:
+            items = [transaction.signature_item() for transaction in parsed]
+            self._desk.ask(items, lambda verdicts: self._gossiped(parsed, verdicts, now_ms))
+
+    def submit_bundle(self, request: int, raw: bytes, position_of: Callable[[ShardId], Position]) -> None:
+        """Take in a relay's bundle and answer at once."""
+        try:
+            new = self._take_bundle(raw, position_of)
+            status = Submission("accepted" if new else "known", sha256(raw).digest())
+        except Refused as error:
+            status = Submission(
+                "refused", sha256(raw[: wire.MAX_PEER_MESSAGE_BYTES]).digest(), error.code, error.detail
+            )
+        else:
+            if new:
+                self._emit(Broadcast(wire.pack(wire.PeerKind.BUNDLE, raw)))
+        self._emit(Answer(request, (status,)))
+
+    def receive_bundle(self, raw: bytes, position_of: Callable[[ShardId], Position]) -> None:
+        """Take in a bundle that a peer passes on.
+
+        Raises:
+            Refused: it proves nothing, which an honest peer would have seen.
+
+        """
+        self._take_bundle(wire.unpack_bundle(raw), position_of)
+
+    def verify_bundle(self, raw: bytes, bundle: Bundle) -> None:
+        """Verify a bundle's proof unless these very bytes have been verified before.
+
+        Raises:
+            Refused: what `shards.bundles.verify_bundle` raises.
+
+        """
+        name = sha256(raw).digest()
+        if name in self._verified_bundles:
+            return
+        verify_bundle(bundle, self._context, self._shard, self._scheme)
+        self._verified_bundles[name] = None
+        if len(self._verified_bundles) > MAX_VERIFIED_BUNDLES:
+            self._verified_bundles.popitem(last=False)
+
+    def _take_bundle(self, raw: bytes, position_of: Callable[[ShardId], Position]) -> bool:
+        bundle = decode_bundle(raw)
+        source = bundle.head.source
+        if source >= self._context.shard_count or source == self._shard:
+            raise Refused("wrong_lane", f"there is no stream from shard {source} to shard {self._shard}")
+        if not advances(bundle, position_of(ShardId(source))):
+            return False
+        known = sha256(raw).digest() in self._verified_bundles
+        self.verify_bundle(raw, bundle)
+        return self._inbox.add(WaitingBundle(raw, bundle, bundle_gas(bundle))) and not known
+
+    def _admit(
+        self, parsed: list[SignedTransaction], verdicts: tuple[bool, ...], now_ms: Milliseconds, *, from_client: bool
+    ) -> list[Submission]:
+        results: list[Submission] = []
+        fresh: list[bytes] = []
+        for transaction, good in zip(parsed, verdicts, strict=True):
+            try:
+                if not good:
+                    raise Refused(
+                        "bad_signature", "the signature is not the sender's over this transaction; sign it again"
+                    )
+                self._mempool.insert(transaction, now_ms=now_ms, from_client=from_client)
+                fresh.append(transaction.raw)
+                results.append(Submission("accepted", transaction.id))
+            except Refused as error:
+                results.append(_submission(transaction.raw, error))
+        if from_client:
+            self._gossip(fresh)
+        return results
+
+    def _gossiped(self, parsed: list[SignedTransaction], verdicts: tuple[bool, ...], now_ms: Milliseconds) -> None:
+        self._admit(parsed, verdicts, now_ms, from_client=False)
+
+    def _gossip(self, raws: list[bytes]) -> None:
+        for start in range(0, len(raws), wire.MAX_BATCH_TRANSACTIONS):
+            self._emit(Broadcast(wire.pack_transactions(tuple(raws[start : start + wire.MAX_BATCH_TRANSACTIONS]))))
+
+    def repeat(self) -> None:
+        """Say again what waits here, oldest first and bounded: a peer may have missed it."""
+        waiting = self._mempool.oldest(wire.MAX_BATCH_TRANSACTIONS)
+        self._gossip([transaction.raw for transaction in waiting])
+        for raw in self._inbox.raws()[:MAX_REPEATED_BUNDLES]:
+            self._emit(Broadcast(wire.pack(wire.PeerKind.BUNDLE, raw)))
+
+
+MAX_REPEATED_BUNDLES = 4
+"""At most 1 MiB a second."""
+
+
+def _submission(raw: bytes, error: Refused) -> Submission:
+    if error.code == "known":
+        return Submission("known", Mempool.id_of(raw), detail=error.detail)
+    return Submission("refused", Mempool.id_of(raw), error.code, error.detail)

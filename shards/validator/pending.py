@@ -1,0 +1,106 @@
+"""The chain beyond execution: what finalized and notarized blocks that are not executed yet will have done.
+
+Nonces and stream positions follow from the content of blocks alone (an included transaction always consumes its
+nonce, an included bundle is always consumed), so a block can be checked before its ancestors are executed.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from consensus.block import Block
+from primitives.errors import Refused
+from primitives.identifiers import BlockId, Height, Milliseconds, Nonce, PublicKey, ShardId, TransactionId
+from primitives.identifiers import Sequence as StreamSequence
+from shards.bundles import bundle_gas, decode_bundle
+from shards.gas import gas_at_home
+from shards.items import ItemKind, unpack_item
+from shards.lanes import room
+from shards.ledger import Ledger
+from shards.transactions import RemoteTransfer, SignedTransaction
+from shards.validator.inbox import Position, WaitingBundle
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedBlock:
+    """A block whose items are well-formed; nothing about them is verified."""
+
+    id: BlockId
+    height: Height
+    time_ms: Milliseconds
+    block: Block
+    transactions: tuple[SignedTransaction, ...]
+    bundles: tuple[WaitingBundle, ...]
+    gas: int
+
+
+def parse_block(block_id: BlockId, block: Block, parse: Callable[[bytes], SignedTransaction]) -> ParsedBlock:
+    """Decode every item.
+
+    Raises:
+        Refused: `bad_item` or what parsing a transaction or bundle raises.
+
+    """
+    transactions: list[SignedTransaction] = []
+    bundles: list[WaitingBundle] = []
+    for item in block.items:
+        kind, raw = unpack_item(item)
+        if kind is ItemKind.TRANSACTION:
+            transactions.append(parse(raw))
+        elif kind is ItemKind.BUNDLE:
+            bundle = decode_bundle(raw)
+            bundles.append(WaitingBundle(raw, bundle, bundle_gas(bundle)))
+        else:
+            raise Refused(
+                "bad_item", f"items of kind {kind.name.lower()} have no meaning while validator sets are static"
+            )
+    gas = sum(gas_at_home(transaction.body) for transaction in transactions) + sum(each.gas for each in bundles)
+    header = block.header
+    return ParsedBlock(
+        block_id, Height(header.height), Milliseconds(header.time_ms), block, tuple(transactions), tuple(bundles), gas
+    )
+
+
+class PendingChain:
+    """The ledger's executed state continued by blocks that follow it without a gap."""
+
+    def __init__(self, ledger: Ledger, blocks: Sequence[ParsedBlock]) -> None:
+        self._ledger = ledger
+        self.blocks = tuple(blocks)
+
+    @cached_property
+    def _nonces_used(self) -> Counter[PublicKey]:
+        return Counter(
+            PublicKey(transaction.body.sender) for block in self.blocks for transaction in block.transactions
+        )
+
+    @cached_property
+    def transaction_ids(self) -> frozenset[TransactionId]:
+        """Ids of all transactions that the blocks include."""
+        return frozenset(transaction.id for block in self.blocks for transaction in block.transactions)
+
+    def next_nonce(self, sender: PublicKey) -> Nonce:
+        """Nonce that the sender's next transaction on this chain must have."""
+        return Nonce(self._ledger.account(sender).nonce + self._nonces_used[sender])
+
+    def position(self, source: ShardId) -> Position:
+        """How far this chain has come with the stream from `source`."""
+        lane = self._ledger.lane(source)
+        received, acknowledged = lane.recv_next, lane.begin
+        for block in self.blocks:
+            for each in block.bundles:
+                if each.bundle.head.source == source:
+                    received = max(received, StreamSequence(each.end))
+                    acknowledged = max(acknowledged, each.bundle.head.ack_next)
+        return Position(received, acknowledged, frozen=lane.frozen)
+
+    def room(self, destination: ShardId) -> int:
+        """How many more requests the stream to a shard takes, after those that the blocks will send."""
+        sending = sum(
+            isinstance(operation, RemoteTransfer) and operation.destination == destination
+            for block in self.blocks
+            for transaction in block.transactions
+            for operation in transaction.body.operations
+        )
+        return room(self._ledger.lane(destination)) - sending

@@ -1,0 +1,31 @@
+"""The command's root: every group of commands hangs here, and every way out has an exit code (`cli.common`)."""
+
+import sys
+
+import typer
+
+from testnet.cli import faults, money, network, proofs, tools
+
+app = typer.Typer(
+    name="ostraka",
+    help="A sharded BFT ledger on your laptop: run it, use it, break it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (network, money, proofs, tools):
+    group.add_to(app)
+app.add_typer(faults.app, name="fault")
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that cannot show ✓ gets an escape, not a crash
+            stream.reconfigure(errors="backslashreplace")
+    app()
+
+
+if __name__ == "__main__":
+    main()

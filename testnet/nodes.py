@@ -1,0 +1,80 @@
+"""What the processes of a testnet are told: one plan for each validator and each relay."""
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from primitives.identifiers import ShardId, ValidatorIndex
+from shards.genesis import ChainContext
+from shards.node.config import NodeConfig
+from shards.node.process import main_validator
+from testnet.development_keys import validator_seed
+from testnet.home import node_folder, node_log
+from testnet.manifest import Manifest
+from testnet.ports import LOOPBACK, PortReservation
+from testnet.processes import NodePlan
+
+
+def plan_nodes(home: Path, context: ChainContext, manifest: Manifest) -> list[NodePlan]:
+    """Reserve a port for everything that listens, then say what each process does.
+
+    Raises:
+        Refused: `port_taken`.
+
+    """
+    api, links = (
+        _reserve(manifest, manifest.ports.api, "the API"),
+        _reserve(manifest, manifest.ports.links, "the links"),
+    )
+    plans = []
+    for shard in range(manifest.shards):
+        first = shard * manifest.validators
+        peers = tuple((LOOPBACK, port.number) for port in links[first : first + manifest.validators])
+        for index in range(manifest.validators):
+            name = f"s{shard}/v{index}"
+            plans.append(
+                NodePlan(
+                    name=name,
+                    kind="validator",
+                    shard=shard,
+                    folder=node_folder(home, name),
+                    log=node_log(home, name),
+                    ports=(api[first + index], links[first + index]),
+                    main=_validator_main(home, context, manifest, shard, index, peers),
+                )
+            )
+    return plans
+
+
+def _reserve(manifest: Manifest, first: int, purpose: str) -> list[PortReservation]:
+    """One port per validator, in order of shards and indices."""
+    return [
+        PortReservation(
+            first and first + place, f"{purpose} of s{place // manifest.validators}/v{place % manifest.validators}"
+        )
+        for place in range(manifest.shards * manifest.validators)
+    ]
+
+
+def _validator_main(
+    home: Path, context: ChainContext, manifest: Manifest, shard: int, index: int, peers: tuple[tuple[str, int], ...]
+) -> Callable[[tuple[socket.socket, ...]], int]:
+    """What a validator's process does."""
+
+    def main(sockets: tuple[socket.socket, ...]) -> int:
+        http, p2p = sockets
+        return main_validator(
+            NodeConfig(
+                home=node_folder(home, f"s{shard}/v{index}") / "data",
+                context=context,
+                shard=ShardId(shard),
+                index=ValidatorIndex(index),
+                seed=validator_seed(shard, index),
+                p2p_socket=p2p,
+                http_socket=http,
+                peers=peers,
+                rules=manifest.consensus.rules(),
+            )
+        )
+
+    return main

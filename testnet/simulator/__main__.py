@@ -1,0 +1,55 @@
+"""`python -m testnet.simulator --seed 7`: run one simulation, print its faults and the verdict."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+
+from testnet.simulator.byzantine import BYZANTINE_RELAYS
+from testnet.simulator.settings import SimulationSettings
+from testnet.simulator.world import run_simulation
+
+
+def parse_settings(arguments: list[str] | None = None) -> SimulationSettings:
+    """Settings from a command line; `SimulationSettings.command` writes one."""
+    plain = SimulationSettings(0)
+    parser = ArgumentParser(prog="python -m testnet.simulator", description=__doc__)
+    parser.add_argument("--seed", type=int, required=True, help="decides everything")
+    parser.add_argument("--shards", type=int, default=plain.shards)
+    parser.add_argument("--validators", type=int, default=plain.validators, help="of each shard")
+    parser.add_argument("--relays", type=int, default=plain.relays)
+    parser.add_argument("--seconds", type=int, default=plain.seconds, help="of virtual time")
+    parser.add_argument("--chaos-seconds", type=int, default=None, help="half of the run when left out")
+    parser.add_argument("--transactions-per-second", type=int, default=plain.transactions_per_second)
+    parser.add_argument("--byzantine-relay", action="append", default=[], choices=sorted(BYZANTINE_RELAYS))
+    parser.add_argument("--crash", default=None, metavar="s0v1:57", help="kill a validator at an effect boundary")
+    parser.add_argument("--no-faults", action="store_true", help="nothing goes wrong")
+    return _settings(parser.parse_args(arguments))
+
+
+def _settings(given: Namespace) -> SimulationSettings:
+    crash = None
+    if given.crash is not None:
+        name, boundary = given.crash.split(":")
+        crash = (name, int(boundary))
+    return SimulationSettings(
+        seed=given.seed,
+        shards=given.shards,
+        validators=given.validators,
+        relays=given.relays,
+        seconds=given.seconds,
+        chaos_seconds=given.chaos_seconds,
+        transactions_per_second=given.transactions_per_second,
+        byzantine_relays=tuple(given.byzantine_relay),
+        crash_boundary=crash,
+        faults=() if given.no_faults else None,
+    )
+
+
+def main() -> int:
+    """Run, print, and return 0 if every invariant held."""
+    report = run_simulation(parse_settings())
+    sys.stdout.write(report.text() + "\n")
+    return 0 if report.passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

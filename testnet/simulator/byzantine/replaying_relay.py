@@ -1,0 +1,23 @@
+"""A relay that delivers everything it ever carried again and again, oldest first."""
+
+from testnet.simulator.draws import Draws
+from testnet.simulator.post import BundlePost, Forward
+
+MEMORY = 32
+"""Bundles kept to be replayed."""
+
+
+class ReplayingPost(BundlePost):
+    """Delivers the right bundle, and with it some that were delivered long ago."""
+
+    def __init__(self, draws: Draws) -> None:
+        self._draws = draws
+        self._kept: list[bytes] = []
+
+    def carry(self, raw: bytes, forward: Forward) -> None:
+        """Forward the bundle three times, and old ones (also of other lanes) before and after it."""
+        self._kept = [*self._kept[-MEMORY:], raw]
+        forward(self._draws.choice(len(raw), self._kept))
+        for _ in range(3):
+            forward(raw)
+        forward(self._kept[0])

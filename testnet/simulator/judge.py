@@ -1,0 +1,213 @@
+"""All checkers behind one ear: S1 and D1 are kept here, the rest is passed on to the votes and the books."""
+
+from collections.abc import Sequence
+
+import msgpack
+
+from consensus.block import Block, block_id_of
+from consensus.committee import Committee
+from primitives.codec import encode
+from primitives.hashing import Domain, tagged_hash
+from primitives.identifiers import Height
+from primitives.signatures import SignatureScheme
+from primitives.storage import Reader, integer_key
+from shards.chain_store import COMMITMENTS
+from shards.genesis import ChainContext
+from shards.outcome import Execution
+from shards.validator.effects import BlockApplied, BlockFinalized, HeightCertified
+from testnet.simulator.books import Books
+from testnet.simulator.clients import Clients
+from testnet.simulator.faults import Name, place_of
+from testnet.simulator.findings import Findings
+from testnet.simulator.heap import Heap
+from testnet.simulator.settings import SimulationSettings
+from testnet.simulator.validators import SimulatedValidator
+from testnet.simulator.vote_checker import VoteChecker
+
+_BUNDLE, _COMMITMENT_SIGNATURE = b"\x02", b"\x03"
+
+BLOCKS_BEHIND = 3
+"""At the end of the heal phase an honest validator may be this many blocks behind the first: what is in flight."""
+
+
+class Judge:
+    """`Watcher` of every validator; `verdict` at the end."""
+
+    def __init__(
+        self,
+        settings: SimulationSettings,
+        context: ChainContext,
+        scheme: SignatureScheme,
+        heap: Heap,
+        findings: Findings,
+    ) -> None:
+        self._settings = settings
+        self._context = context
+        self._heap = heap
+        self.findings = findings
+        committees: Sequence[Committee] = context.committees
+        self.votes = VoteChecker(
+            committees, lambda key, message, signature: _verify(scheme, key, message, signature), findings
+        )
+        self.books = Books(context, findings)
+        self.disks: dict[Name, Reader] = {}
+        self._final: dict[tuple[int, int], bytes] = {}
+        """(shard, height) -> id of the block that the first validator called final."""
+        self.finalized: dict[Name, int] = {}
+        """Highest height that each validator ever called final."""
+        self.finalized_ms: dict[tuple[int, int], int] = {}
+        self.last_progress_ms: dict[Name, int] = {}
+        self.settled_ms: dict[bytes, int] = {}
+
+    def on_sign(self, node: Name, message: bytes) -> None:
+        """See `Watcher`."""
+        self.votes.on_sign(node, message)
+
+    def on_wire(self, node: Name, raw: bytes) -> None:
+        """See `Watcher`."""
+        self.votes.on_wire(node, raw)
+        if raw[:1] == _COMMITMENT_SIGNATURE:
+            height, digest, signer, _ = msgpack.unpackb(raw[1:])
+            if place_of(node)[1] == signer:
+                stored = self.disks[node].get(COMMITMENTS, integer_key(height)) or b""
+                durable = tagged_hash(Domain.COMMITMENT, stored) == digest
+                self.findings.check(durable, "S4", node, height, "a commitment signature leaves before it is durable")
+
+    def on_executed(self, node: Name, block: Block, execution: Execution) -> None:
+        """Check the links of the chain, and book the block."""
+        shard, _ = place_of(node)
+        height = block.header.height
+        expected = (
+            self._final.get((shard, height - 1)) if height > 1 else self._context.genesis_block_id(place_of(node)[0])
+        )
+        self.findings.check(
+            expected == block.header.parent, "S1", node, height, "a final block is not linked to the last"
+        )
+        self.findings.check(
+            self._final.get((shard, height), block_id_of(block.header)) == block_id_of(block.header),
+            "S1",
+            node,
+            height,
+            "executes a block that is not the final one",
+        )
+        self._final.setdefault((shard, height), block_id_of(block.header))
+        if self.books.book(node, block, execution):
+            for item in block.items:
+                if item[:1] == _BUNDLE:
+                    self.votes.on_certificate(node, msgpack.packb(msgpack.unpackb(item[1:])[0]))
+            problem = self.books.conservation()
+            self.findings.check(not problem, "V1", node, height, problem)
+            for name, call in self.books.calls.items():
+                if call.settled_height and name not in self.settled_ms:
+                    self.settled_ms[name] = self._heap.now_ms
+
+    def on_news(self, node: Name, news: BlockFinalized | BlockApplied | HeightCertified) -> None:
+        """Check what a validator tells its subscribers."""
+        shard, _ = place_of(node)
+        if isinstance(news, BlockFinalized):
+            first = self._final.setdefault((shard, news.height), news.block_id)
+            self.findings.check(first == news.block_id, "S1", node, news.height, "two final blocks at one height")
+            self.finalized_ms.setdefault((shard, news.height), self._heap.now_ms)
+            if news.height > self.finalized.get(node, 0):
+                self.finalized[node] = news.height
+                self.last_progress_ms[node] = self._heap.now_ms
+        elif isinstance(news, HeightCertified):
+            self.votes.on_certificate(node, encode(news.certificate))
+            self._compare_certificate(node, news)
+
+    def _compare_certificate(self, node: Name, news: HeightCertified) -> None:
+        commitment = news.certificate.commitment
+        results = self.books.shards[commitment.shard].results
+        if commitment.height <= len(results):
+            block_id, result = results[commitment.height - 1]
+            same = block_id == commitment.block_id and result[0] == commitment  # type: ignore[index]  # a pair
+            self.findings.check(same, "S2", node, commitment.height, "another result is certified than was computed")
+
+    def on_blame(self, node: Name, detail: str) -> None:
+        """Nobody in these simulations signs what an honest validator does not."""
+        self.findings.add("A1", node, self.finalized.get(node, 0), f"blames an honest validator: {detail[:120]}")
+
+    def on_failure(self, node: Name, why: str) -> None:
+        """An honest validator halted or raised."""
+        self.findings.add("H1", node, self.finalized.get(node, 0), why[:300])
+
+    def on_restart(self, node: Name, finalized: Height) -> None:
+        """Check that nothing that was called final is forgotten."""
+        self.votes.restarted(node)
+        before = self.finalized.get(node, 0)
+        self.findings.check(
+            finalized >= before, "D1", node, finalized, f"remembers {finalized} of {before} final blocks"
+        )
+
+    # At the end
+
+    def verdict(self, validators: Sequence[SimulatedValidator], clients: Sequence[Clients]) -> None:
+        """Check what can only be seen at the end: D1, L1, X4 and every validator's whole state."""
+        for validator in validators:
+            self._final_state(validator)
+        for each in clients:
+            self._acknowledged(each)
+        left = self.books.unsettled()
+        self.findings.check(not left, "X4", "all", 0, f"{len(left)} calls are not settled at the end of the heal phase")
+
+    def _final_state(self, validator: SimulatedValidator) -> None:
+        books, name = self.books.shards[validator.shard], validator.name
+        if validator.core is None:
+            self.findings.add("L1", name, self.finalized.get(name, 0), "is not running at the end")
+            return
+        height = validator.core.ledger.height
+        behind = books.height - height
+        self.findings.check(behind <= BLOCKS_BEHIND, "L1", name, height, f"is {behind} blocks behind at the end")
+        last = self.last_progress_ms.get(name, 0)
+        # An idle shard makes a block every idle interval; a view that fails takes at most the largest timeout.
+        rules = self._settings.rules
+        longest = rules.idle_interval_ms + 6 * rules.max_timeout_ms
+        since = self._heap.now_ms - max(last, 0)
+        self.findings.check(since <= longest, "L1", name, height, f"finalized nothing in the last {since} ms")
+        self.findings.check(
+            last > self._settings.chaos_ms or self._heap.now_ms - self._settings.chaos_ms < longest,
+            "L1",
+            name,
+            height,
+            "finalized nothing after the faults ended",
+        )
+        if height == books.height:
+            self.books.compare_state(name, validator.core.ledger.entries())
+
+    def _acknowledged(self, clients: Clients) -> None:
+        books = self.books.shards[clients.shard]
+        for each in clients.acknowledged:
+            found = books.places.get(each.id)
+            self.findings.check(
+                found == each.height, "D1", each.by, each.height, f"an acknowledged transaction is at height {found}"
+            )
+        for wanted in clients.under_way.values():
+            self.findings.check(
+                wanted.hopeless or wanted.valid_until_ms - wanted.submitted_ms > self._age_ms(wanted.submitted_ms),
+                "L1",
+                clients.name,
+                books.height,
+                "a transaction is neither final nor expired long after it was submitted",
+            )
+        for wanted in clients.expired:
+            self.findings.check(
+                wanted.id not in books.places,
+                "D1",
+                clients.name,
+                books.height,
+                "a transaction called expired is included",
+            )
+            self.findings.check(
+                wanted.hopeless or wanted.submitted_ms < self._settings.chaos_ms,
+                "L1",
+                clients.name,
+                books.height,
+                "a transaction submitted after the faults ended was not included while it was valid",
+            )
+
+    def _age_ms(self, since_ms: int) -> int:
+        return self._heap.now_ms - since_ms
+
+
+def _verify(scheme: SignatureScheme, key: bytes, message: bytes, signature: bytes) -> bool:
+    return scheme.verify_many([(key, message, signature)])[0]  # type: ignore[list-item]  # plain bytes are keys and signatures

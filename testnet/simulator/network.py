@@ -1,0 +1,84 @@
+"""Links that delay, reorder, lose, duplicate and cut, one message at a time.
+
+What happens to a message is drawn from (seed, link, how many the link has carried), so a link's luck does not depend
+on what other links do. Links deliver the bytes that were sent; they are datagrams, worse than the TCP of the real
+network, which never reorders.
+"""
+
+from collections.abc import Callable
+
+from testnet.simulator.draws import PERMILLE, Draws
+from testnet.simulator.faults import Name
+from testnet.simulator.heap import Heap
+
+BASE_DELAY_US = (300, 4_000)
+"""A link's own delay is drawn once between these: processes on one host up to a nearby data centre."""
+
+JITTER_US = 2_000
+"""Each message takes up to this much longer; with several on their way this alone reorders."""
+
+_WORD = 2**16
+
+
+class _Link:
+    """One direction between two nodes."""
+
+    __slots__ = ("base_us", "carried", "draws")
+
+    def __init__(self, draws: Draws) -> None:
+        self.draws = draws
+        self.carried = 0
+        self.base_us = draws.under("base").number(0, *BASE_DELAY_US)
+
+
+class Network:
+    """All links. Faults switch the `lost`, `doubled`, `slowed` and `cut` tables on and off."""
+
+    def __init__(self, seed: int, heap: Heap) -> None:
+        self._heap = heap
+        self._draws = Draws(seed, "link")
+        self._links: dict[tuple[Name, Name], _Link] = {}
+        self.cut: dict[tuple[Name, Name], int] = {}
+        """How many faults cut this direction."""
+        self.loss: dict[Name, int] = {}
+        """Permille lost of what this node sends or is sent."""
+        self.doubling: dict[Name, int] = {}
+        self.slowness_ms: dict[Name, int] = {}
+        self.counts = {"carried": 0, "lost": 0, "cut": 0, "doubled": 0, "slowed": 0}
+
+    def send(self, sender: Name, receiver: Name, deliver: Callable[[], None]) -> None:
+        """Carry one message: `deliver` happens once, later; or never, or twice."""
+        key = (sender, receiver)
+        link = self._links.get(key)
+        if link is None:
+            link = self._links[key] = _Link(self._draws.under(f"{sender}>{receiver}"))
+        counter = link.carried
+        link.carried += 1
+        if self.cut.get(key):
+            self.counts["cut"] += 1
+            return
+        words = link.draws.words(counter)
+        loss = max(self.loss.get(sender, 0), self.loss.get(receiver, 0))
+        if words[0] * PERMILLE < loss * _WORD:
+            self.counts["lost"] += 1
+            return
+        self.counts["carried"] += 1
+        delay = link.base_us + words[1] * JITTER_US // _WORD
+        slowness = self.slowness_ms.get(sender, 0)
+        if slowness:
+            self.counts["slowed"] += 1
+            delay += words[2] * slowness * 1000 // _WORD
+        self._heap.after(delay, deliver)
+        doubling = max(self.doubling.get(sender, 0), self.doubling.get(receiver, 0))
+        if words[3] * PERMILLE < doubling * _WORD:
+            self.counts["doubled"] += 1
+            self._heap.after(delay + words[4] * JITTER_US * 16 // _WORD, deliver)
+
+    def hold(self, sender: Name, receiver: Name, *, cut: bool) -> None:
+        """Begin (or, with False, end) one reason why this direction carries nothing."""
+        key = (sender, receiver)
+        self.cut[key] = self.cut.get(key, 0) + (1 if cut else -1)
+
+    def delay_us(self, node: Name, counter: int) -> int:
+        """How long a request of a node that is not on a link takes (reads that need no bytes on the wire)."""
+        return self._draws.under(node).number(counter, *BASE_DELAY_US)

@@ -1,0 +1,84 @@
+"""Who takes part: keys, accounts and the genesis of a simulated chain."""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from consensus.committee import Validator, ValidatorSet
+from primitives.amounts import Amount, pack_amount
+from primitives.identifiers import Epoch, Milliseconds, PublicKey, SecretSeed, ShardId
+from primitives.signatures import SignatureScheme
+from shards.genesis import Allocation, ChainContext, Genesis, GenesisShard
+from testnet.simulator.settings import GENESIS_TIME_MS, SimulationSettings
+
+OPENING_BALANCE = Amount(2_000_000)
+"""Base units, about a thousand fees: enough for a run, little enough that overdrafts and zero balances happen."""
+
+BOND = Amount(1_000_000)
+
+
+def validator_seed(shard: int, index: int) -> SecretSeed:
+    """Voting seed of a simulated validator."""
+    return SecretSeed(sha256(f"simulated validator {shard} {index}".encode()).digest())
+
+
+def account_seed(shard: int, index: int) -> SecretSeed:
+    """Seed of a simulated account."""
+    return SecretSeed(sha256(f"simulated account {shard} {index}".encode()).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An account with its key."""
+
+    home: ShardId
+    seed: SecretSeed
+    key: PublicKey
+
+
+def people(settings: SimulationSettings, scheme: SignatureScheme) -> tuple[tuple[Person, ...], ...]:
+    """Accounts of every shard."""
+    return tuple(
+        tuple(
+            Person(ShardId(shard), account_seed(shard, index), scheme.public_key(account_seed(shard, index)))
+            for index in range(settings.accounts)
+        )
+        for shard in range(settings.shards)
+    )
+
+
+def make_context(settings: SimulationSettings, scheme: SignatureScheme) -> ChainContext:
+    """Genesis of the run, checked."""
+    everyone = people(settings, scheme)
+    return ChainContext(
+        Genesis(
+            version=1,
+            name="simulation",
+            development=True,
+            time_ms=Milliseconds(GENESIS_TIME_MS),
+            shards=tuple(
+                GenesisShard(
+                    validators=_validators(shard, settings.validators, scheme),
+                    allocations=tuple(
+                        Allocation(account=key, amount=pack_amount(OPENING_BALANCE))
+                        for key in sorted(person.key for person in everyone[shard])
+                    ),
+                )
+                for shard in range(settings.shards)
+            ),
+        )
+    )
+
+
+def _validators(shard: int, count: int, scheme: SignatureScheme) -> ValidatorSet:
+    return ValidatorSet(
+        shard=ShardId(shard),
+        epoch=Epoch(0),
+        validators=tuple(
+            Validator(
+                public_key=scheme.public_key(validator_seed(shard, index)),
+                tls_certificate=b"",
+                bond=pack_amount(BOND),
+            )
+            for index in range(count)
+        ),
+    )

@@ -1,0 +1,1 @@
+"""The validator shell: storage, links, driver, HTTP, process."""
