@@ -27,9 +27,6 @@ from consensus.quorum import check_quorum
 from primitives.errors import Refused
 from primitives.identifiers import Height, ValidatorIndex
 
-MAX_GAP_BY_ID = 4
-"""Blocks missing below one that is held: so few are fetched one by one, more come in archive chunks."""
-
 
 class CatchUp:
     """Delivers finalized blocks, and fetches those that finality is ahead of."""
@@ -69,14 +66,6 @@ class CatchUp:
         context.outbox.write(finality_write(last.height, finality))
         context.consider_signing(finality, last.time_ms)
         return True
-
-    def is_behind(self) -> bool:
-        """Whether a finalization is known whose block is not handed over yet."""
-        finality = self._context.views.finality
-        if finality is None:
-            return False
-        path = self._context.chain.path(certified_proposal(finality).block_id)
-        return bool(path.blocks) or not path.is_complete
 
     def hear_block(self, sender: ValidatorIndex, answer: BlockAnswer) -> None:
         """Take a block that we asked for.
@@ -158,9 +147,8 @@ class CatchUp:
 
     def _want(self, held: tuple[HeldBlock, ...], by_id: BlockRequest, finality: Certificate) -> None:
         context = self._context
-        tip = context.chain.tip.height
-        if held and held[0].block.header.height - tip > MAX_GAP_BY_ID + 1:
-            context.want(ArchiveRequest(Height(tip + 1)), self._source)
+        if context.chain.is_far(held):
+            context.want(ArchiveRequest(Height(context.chain.tip.height + 1)), self._source)
         else:
             context.want(by_id, context.committee.leader(finality.statement.view))
 

@@ -6,6 +6,9 @@ from consensus.block import Block
 from consensus.journal import Tip
 from primitives.identifiers import BlockId, Height, Milliseconds
 
+MAX_GAP_BY_ID = 4
+"""Blocks missing below one that is held: so few are fetched one by one, more come in archive chunks."""
+
 
 class HeldBlock:
     """A block in memory; `saved` once it is in the journal."""
@@ -70,6 +73,10 @@ class Chain:
             blocks.append(held)
             above, block_id = held, held.block.header.parent
         return Path(tuple(reversed(blocks)), None)
+
+    def is_far(self, blocks: tuple[HeldBlock, ...]) -> bool:
+        """Whether the oldest of these blocks is too far above the tip to fetch its ancestors one by one."""
+        return bool(blocks) and blocks[0].block.header.height - self.tip.height > MAX_GAP_BY_ID + 1
 
     def place(self, block_id: BlockId) -> tuple[Height, Milliseconds] | None:
         """Height and time of a held block or of the tip."""

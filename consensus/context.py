@@ -83,6 +83,14 @@ class Context:
         """State of the current view."""
         return self.views.at(self.views.current)
 
+    def is_behind(self) -> bool:
+        """Whether a finalization is known whose block is not handed over yet."""
+        finality = self.views.finality
+        if finality is None:
+            return False
+        path = self.chain.path(certified_proposal(finality).block_id)
+        return bool(path.blocks) or not path.is_complete
+
     def want(self, thing: Wanted, first_peer: ValidatorIndex) -> None:
         """Ask for this, as long as it is said after every event."""
         self.wants.setdefault(thing, first_peer)

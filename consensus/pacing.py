@@ -1,9 +1,10 @@
 """When to propose, when to give up, when to say things again. Integer milliseconds of the monotonic clock.
 
-A leader is *expected* to propose once there is a reason to, and `min_block_interval` after the last block: the
-reasons are work of our own, `idle_interval` without a block, and a certified block that a whole view timeout did not
-finalize (a descendant finalizes it). The leader proposes at its expected time; everyone's timers run from theirs. So
-a leader that waits because there is nothing to do is not taken for a crashed one.
+A leader is *expected* to propose once there is a reason to, and `min_block_interval` after the last block. Reasons
+are work of our own, `idle_interval` without a block, and a certified block that was not finalized for one and a half
+view timeouts, its finalize votes said again meanwhile (a descendant finalizes it). The leader proposes at its
+expected time, everyone's timers run from theirs: a leader that waits because there is nothing to do is not taken for
+a crashed one.
 """
 
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ class Pacer:
         if self.has_work:
             reason = min(reason, self._work_since_ms)
         if awaits_finality:
-            reason = min(reason, self.entered_ms + self.timeout_ms())
+            reason = min(reason, self.entered_ms + self.timeout_ms() * 3 // 2)
         return max(self.entered_ms, self.last_block_ms + self.rules.min_block_interval_ms, reason)
 
     def silence_deadline_ms(self, expected_ms: int) -> int:

@@ -7,7 +7,6 @@
   and ask for the tip; then after twice as long, up to the largest timeout. A settled, idle validator is silent.
 """
 
-from consensus.catchup import CatchUp
 from consensus.context import Context
 from consensus.intake import Intake
 from consensus.messages import (
@@ -28,10 +27,9 @@ MAX_FINALIZE_VOTES = 8
 class Repeater:
     """Decides when this validator repeats itself."""
 
-    def __init__(self, context: Context, intake: Intake, catchup: CatchUp) -> None:
+    def __init__(self, context: Context, intake: Intake) -> None:
         self._context = context
         self._intake = intake
-        self._catchup = catchup
         self._relay_view = View(0)
         self._relay_ms = 0
         self._standing = (View(0), View(0), 0)
@@ -97,7 +95,7 @@ class Repeater:
     def _retry_due_ms(self) -> int | None:
         context = self._context
         is_open = bool(context.current.own_votes) or context.views.highest_certified > context.views.finalized
-        if not context.peers or not (is_open or not context.can_sign or self._catchup.is_behind()):
+        if not context.peers or not (is_open or not context.can_sign or context.is_behind()):
             return None
         interval_ms = context.pacer.timeout_ms() << min(self._repeats, 8)
         return self._since_ms + min(interval_ms, context.rules.max_timeout_ms)

@@ -31,7 +31,7 @@ A certificate takes us forward from any view to the one after its own. Votes cou
    on the view. At most 64 nullifications travel; older ones are fetched.
 2. Timeouts grow with the number of views since the last finalization and shrink back step by step (TON).
 3. Timers run from the time a proposal is expected, not from the entry: a leader with nothing to do may wait.
-4. A certified block that is not finalized for a view timeout is a reason to propose an (empty) block upon it.
+4. A certified block that is not finalized for one and a half view timeouts is a reason to propose upon it.
 5. f + 1 nullify votes are as good as a timeout of our own: validators that have no work join those that have.
 6. Certificates are relayed to the peers that have not been seen past their view, a little later, not to all at once.
 7. Certifying asks for availability only: f + 1 honest validators have found a notarized block valid. It happens
@@ -104,7 +104,7 @@ class Replica:
         self._catchup = CatchUp(self._context)
         self._voter = Voter(self._context)
         self._intake = Intake(self._context, self._catchup)
-        self._repeater = Repeater(self._context, self._intake, self._catchup)
+        self._repeater = Repeater(self._context, self._intake)
         self._timer_ms: int | None = None
         self._has_started = False
 
@@ -132,7 +132,7 @@ class Replica:
     def blocks_behind(self) -> int:
         """How many blocks known to be final are not handed over yet; at least 1 while any is missing."""
         known = self._catchup.known_height - self.tip.height
-        return max(known, 1) if self._catchup.is_behind() else 0
+        return max(known, 1) if self._context.is_behind() else 0
 
     @property
     def pending_chain(self) -> tuple[Block, ...]:
@@ -142,7 +142,7 @@ class Replica:
     @property
     def is_caught_up(self) -> bool:
         """Whether everything known to be final has been handed over."""
-        return not self._catchup.is_behind()
+        return not self._context.is_behind()
 
     @property
     def may_sign(self) -> bool:

@@ -62,6 +62,8 @@ class Voter:
                 context.outbox.note("conflicting_certificates", f"view {view} is notarized beside a finalized block")
                 del context.views.uncertified[view]
             elif path.missing is not None:
+                if context.chain.is_far(path.blocks) and context.is_behind():
+                    continue  # history is on its way in chunks
                 context.want(BlockRequest(path.missing), context.committee.leader(view))
             else:
                 self._certify(state, path.blocks)

@@ -82,10 +82,9 @@ class CommitmentCertificate(Record):
 
 
 class CommitmentSignature(Record):
-    """One validator's signature over the commitment of one height."""
+    """One validator's signature over the commitment of one height, which travels whole: two that differ are proof."""
 
-    height: HeightField
-    commitment_hash: HashField
+    commitment: Commitment
     signer: ValidatorIndexField
     signature: SignatureField
 

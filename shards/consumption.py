@@ -91,7 +91,7 @@ def consume_bundle(state: WorkingState, bundle: Bundle, item: int) -> None:
                         source=source,
                         sequence=arrival.sequence,
                         message_id=arrival.message_id,
-                        detail=arrival.problem[:MAX_DETAIL],
+                        detail=arrival.problem,
                     )
                 )
 
@@ -114,7 +114,8 @@ def _read(sequence: Sequence, message_id: MessageId, body: bytes) -> Arrival:
     try:
         return Arrival(sequence, message_id, message_decoder.decode(body), "")
     except Refused as refused:
-        return Arrival(sequence, message_id, None, str(refused))
+        # The code only: the rest of the text is the decoder's, and receipts are hashed.
+        return Arrival(sequence, message_id, None, f"its body cannot be read: {refused.code}")
 
 
 def _contradiction(lane: LaneDraft, bundle: Bundle, known: mmr.Peaks) -> Contradiction | None:

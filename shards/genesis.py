@@ -89,5 +89,6 @@ def check_genesis(genesis: Genesis) -> None:
         if accounts != sorted(set(accounts)):
             raise Refused("bad_genesis", f"shard {index}: allocations must be in ascending order, each account once")
         total = Amount(total + sum(unpack_amount(allocation.amount) for allocation in shard.allocations))
+        total = Amount(total + sum(unpack_amount(member.bond) for member in shard.validators.validators))
     if total > MAX_SUPPLY:
         raise Refused("bad_genesis", f"the supply of {total} base units is more than {MAX_SUPPLY}")

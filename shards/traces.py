@@ -17,7 +17,7 @@ from primitives.identifiers import PublicKey, ShardId, TransactionId
 from primitives.signatures import PUBLIC_KEY_BYTES
 from shards.trace_parts import FINALIZED, Hop, HopKind, Movement, SentPart, TracePart
 
-LEFT_COLUMN = 46
+LEFT_COLUMN = 45
 """Characters of the tree before what is said beside it."""
 
 

@@ -1,10 +1,11 @@
 """What the processes of a testnet are told: one plan for each validator and each relay."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from primitives.identifiers import ShardId, ValidatorIndex
+from relay.service import RelayConfig, main_relay
 from shards.genesis import ChainContext
 from shards.node.config import NodeConfig
 from shards.node.process import main_validator
@@ -43,6 +44,26 @@ def plan_nodes(home: Path, context: ChainContext, manifest: Manifest) -> list[No
                     main=_validator_main(home, context, manifest, shard, index, peers),
                 )
             )
+    urls = {
+        ShardId(shard): tuple(
+            f"http://{LOOPBACK}:{port.number}"
+            for port in api[shard * manifest.validators : (shard + 1) * manifest.validators]
+        )
+        for shard in range(manifest.shards)
+    }
+    for number in range(manifest.relays):
+        name = f"r{number}"
+        plans.append(
+            NodePlan(
+                name=name,
+                kind="relay",
+                shard=None,
+                folder=node_folder(home, name),
+                log=node_log(home, name),
+                ports=(PortReservation(0, f"the HTTP interface of {name}"),),
+                main=_relay_main(home, context, manifest, name, urls),
+            )
+        )
     return plans
 
 
@@ -74,6 +95,26 @@ def _validator_main(
                 http_socket=http,
                 peers=peers,
                 rules=manifest.consensus.rules(),
+            )
+        )
+
+    return main
+
+
+def _relay_main(
+    home: Path, context: ChainContext, manifest: Manifest, name: str, urls: Mapping[ShardId, tuple[str, ...]]
+) -> Callable[[tuple[socket.socket, ...]], int]:
+    """What a relay's process does."""
+
+    def main(sockets: tuple[socket.socket, ...]) -> int:
+        pairs = manifest.links_of()
+        return main_relay(
+            RelayConfig(
+                context=context,
+                endpoints=urls,
+                http_socket=sockets[0],
+                log_path=node_folder(home, name) / "data" / "log.jsonl",
+                links=[*pairs, *((high, low) for low, high in pairs)],
             )
         )
 

@@ -115,9 +115,10 @@ def is_ready(node: NodeRun) -> bool:
     if node.api is None:
         return True
     host = node.api.removeprefix("http://")
+    path = "/readyz" if node.kind == "validator" else "/healthz"
     connection = http.client.HTTPConnection(host, timeout=PROBE_SECONDS)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", path)
         return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
         return False

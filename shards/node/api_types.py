@@ -4,7 +4,7 @@ Hashes, ids and encoded records are lower-case hexadecimal; amounts are base uni
 JSON numbers hold); times are Unix milliseconds; addresses are bech32m ("osk1…").
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, dataclass_transform
 
 import msgspec
 from msgspec import Meta
@@ -19,8 +19,12 @@ MAX_SUBMITTED = 8192
 """Transactions in one request: what a body of 1 MiB holds of the smallest ones."""
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Answer(msgspec.Struct, frozen=True):
     """Base of every answer."""
+
+
+Fault = Literal["yours", "ours", "not_yet"]
 
 
 class ErrorBody(Answer):
@@ -28,7 +32,7 @@ class ErrorBody(Answer):
 
     code: str
     detail: str
-    fault: Literal["yours", "ours", "not_yet"]
+    fault: Fault
 
 
 class ErrorAnswer(Answer):

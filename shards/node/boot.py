@@ -1,4 +1,4 @@
-"""Start-up from a data folder: is it whole, is it ours, and where did we stop?"""
+"""Start-up from a data folder: whether it is whole and ours, and where we stopped."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from primitives.errors import OstrakaError
@@ -91,5 +92,5 @@ class CommitQueue:
             self._tell(self._on_durable, ticket, time.perf_counter() - began)
 
     def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # the loop was closed without waiting for this thread
             self._loop.call_soon_threadsafe(callback, *arguments)

@@ -120,8 +120,7 @@ class Driver:
         return (await self._ask(lambda request: BundleSubmitted(request, raw)))[0]
 
     async def _ask(self, event: Callable[[int], Event]) -> tuple[Submission, ...]:
-        if self._ended:
-            raise Refused("stopping", "this validator is stopping; use another one of the shard")
+        self._refuse_when_ended()
         if len(self._requests) >= MAX_REQUESTS:
             raise Refused("busy", f"{MAX_REQUESTS} requests wait for an answer already; try again in a second")
         self._last_request += 1
@@ -134,12 +133,21 @@ class Driver:
         finally:
             del self._requests[request]
 
+    def _refuse_when_ended(self) -> None:
+        if self._ended:
+            raise _stopping()
+
     # Reads
 
     async def query(self, question: Callable[[Reader], T]) -> T:
-        """Ask the chain store something on a reading thread."""
+        """Ask the chain store something on a reading thread; raises what `question` raises."""
+        self._refuse_when_ended()
         answer: asyncio.Future[T] = self._loop.create_future()
-        self._workers.read(lambda: self._read(question), lambda value: _resolve(answer, value))
+        self._workers.read(
+            lambda: self._read(question),
+            lambda value: _resolve(answer, value),
+            lambda error: _reject(answer, error),
+        )
         return await answer
 
     def _read(self, question: Callable[[Reader], T]) -> T:
@@ -148,10 +156,11 @@ class Driver:
 
     async def between_blocks(self, job: Callable[[], T]) -> T:
         """Run a job on the executing thread while what is executed is exactly what is applied (state proofs)."""
+        self._refuse_when_ended()
         answer: asyncio.Future[T] = self._loop.create_future()
 
         def start() -> None:
-            self._workers.execute(job, lambda value: _resolve(answer, value))
+            self._workers.execute(job, lambda value: _resolve(answer, value), lambda error: _reject(answer, error))
 
         if self._executing:
             self._proofs.append(start)
@@ -269,7 +278,14 @@ class Driver:
             if raw is not None and not self._ended:
                 self._parts.outlet.send(peer, raw)
 
-        self._workers.read(lambda: self._read(lambda reader: self._parts.answer_archive(reader, request)), send)
+        self._workers.read(lambda: self._read(lambda reader: self._answer_archive(reader, request)), send)
+
+    def _answer_archive(self, reader: Reader, request: bytes) -> bytes | None:
+        try:
+            return self._parts.answer_archive(reader, request)
+        except Refused as refused:
+            self._parts.log.warning("archive_request_refused", code=refused.code, detail=refused.detail)
+            return None
 
     def _note(self, name: str, detail: str) -> None:
         self._parts.metrics.notes.labels(name).inc()
@@ -323,7 +339,7 @@ class Driver:
         self._timers.clear()
         for future in self._requests.values():
             if not future.done():
-                future.set_exception(Refused("stopping", "this validator is stopping; use another one of the shard"))
+                future.set_exception(_stopping())
         for backlog in self._backlogs.values():
             backlog.room.set()
 
@@ -380,3 +396,12 @@ class _Backlog:
 def _resolve(future: "asyncio.Future[T] | None", value: T) -> None:
     if future is not None and not future.done():
         future.set_result(value)
+
+
+def _reject(future: "asyncio.Future[T]", error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _stopping() -> Refused:
+    return Refused("stopping", "this validator is stopping; use another one of the shard")

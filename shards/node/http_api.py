@@ -1,9 +1,120 @@
-"""tmp"""
+"""The HTTP server of a validator: every operation behind one guard, on one socket."""
 
 import socket
+from functools import partial
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from shards.node import http_chain, http_events, http_streams, http_transactions
+from shards.node.faults import BadConfiguration
+from shards.node.http_guard import (
+    LOCAL_HOSTS,
+    MAX_BODY_BYTES,
+    Guard,
+    add_security_headers,
+    error_response,
+)
+from shards.node.http_operations import Operation, not_found
+from shards.node.node import Node
+from shards.node.openapi import openapi_document
+
+SHUTDOWN_S = 0.5
+"""Open requests get this long when the validator stops; event streams and long polls are cut."""
+
+KEEP_ALIVE_S = 75.0
+
+TEXT = "text/plain"
+
+
+async def health(node: Node, _request: web.Request) -> web.StreamResponse:
+    """Whether the process is alive and its core has not halted."""
+    halted = node.core.status().halted
+    return error_response(503, "halted", halted, "ours") if halted else web.Response(text="ok\n")
+
+
+async def readiness(node: Node, _request: web.Request) -> web.StreamResponse:
+    """Whether this validator should be given work."""
+    reason = node.not_ready()
+    return error_response(503, "not_ready", reason, "not_yet") if reason else web.Response(text="ready\n")
+
+
+async def metrics(node: Node, _request: web.Request) -> web.StreamResponse:
+    """Prometheus metrics."""
+    now = node.core.status()
+    node.metrics.view.set(now.view)
+    node.metrics.finalized_height.set(now.finalized_height)
+    node.metrics.executed_height.set(now.executed_height)
+    node.metrics.certified_height.set(now.certified_height)
+    node.metrics.mempool_transactions.set(now.mempool_transactions)
+    node.metrics.inbox_bundles.set(now.inbox_bundles)
+    node.metrics.peers.set(len(node.links.connected()))
+    return web.Response(body=node.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _unknown(_node: Node, request: web.Request) -> web.StreamResponse:
+    raise not_found(f"there is no {request.method} {request.path[:80]}; /openapi.json lists what there is")
+
+
+async def openapi(_node: Node, _request: web.Request) -> web.StreamResponse:
+    """Describe this API."""
+    return web.Response(body=_document(), content_type="application/json")
+
+
+OPERATIONS: Final = (
+    *http_chain.OPERATIONS,
+    *http_transactions.OPERATIONS,
+    *http_streams.OPERATIONS,
+    *http_events.OPERATIONS,
+    Operation("GET", "/healthz", "health", "Alive, and the core has not halted", health, TEXT),
+    Operation("GET", "/readyz", "readiness", "Connected to a quorum and caught up", readiness, TEXT),
+    Operation("GET", "/metrics", "metrics", "Prometheus metrics", metrics, TEXT),
+    Operation("GET", "/openapi.json", "openapi", "This document", openapi, "application/json"),
+)
+
+
+def _document() -> bytes:
+    document = openapi_document(OPERATIONS, http_chain.VERSION)
+    return msgspec.json.format(msgspec.json.encode(document), indent=1)
 
 
 class HttpApi:
-    def __init__(self, node: object) -> None: ...
-    async def start(self, s: socket.socket) -> None: ...
-    async def close(self) -> None: ...
+    """Serves one node until it is closed."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._runner: web.AppRunner | None = None
+
+    async def start(self, listener: socket.socket) -> None:
+        """Serve on a bound socket. On another address than this machine's own, that address is a valid host too."""
+        address = listener.getsockname()[0]
+        guard = Guard(self._node, LOCAL_HOSTS | {f"[{address}]" if ":" in address else address})
+        application = web.Application(client_max_size=MAX_BODY_BYTES)
+        application.on_response_prepare.append(add_security_headers)
+        for operation in OPERATIONS:
+            serve = partial(guard.serve, operation.name, operation.serve)
+            if operation.method == "GET":
+                application.router.add_get(operation.path, serve, allow_head=False)
+            else:
+                application.router.add_post(operation.path, serve)
+        application.router.add_route("*", "/{anything:.*}", partial(guard.serve, "unknown", _unknown))
+        self._runner = web.AppRunner(
+            application,
+            access_log=None,
+            handle_signals=False,
+            keepalive_timeout=KEEP_ALIVE_S,
+            shutdown_timeout=SHUTDOWN_S,
+        )
+        await self._runner.setup()
+        try:
+            await web.SockSite(self._runner, listener).start()
+        except OSError as error:
+            raise BadConfiguration(f"cannot serve HTTP on {address}: {error.strerror}") from error
+
+    async def close(self) -> None:
+        """Stop serving."""
+        self._node.desk.close()
+        if self._runner is not None:
+            await self._runner.cleanup()

@@ -1,19 +1,21 @@
 """Reading the chain: status, blocks, commitments, accounts."""
 
+import asyncio
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from aiohttp import web
 
 from consensus import archive
-from consensus.block import Block, decode_block
+from consensus.block import decode_block
 from primitives.addresses import format_address, parse_address
 from primitives.amounts import unpack_amount
 from primitives.codec import encode
-from primitives.errors import NotYet
-from primitives.identifiers import BlockId, Height, PublicKey
-from primitives.storage import Reader
+from primitives.errors import NotYet, Refused
+from primitives.identifiers import MAX_INTEGER, BlockId, Height, PublicKey
+from primitives.storage import Reader, integer_key
 from shards import chain_store
+from shards.commitments import CommitmentCertificate
 from shards.node import api_types as api
 from shards.node.http_operations import (
     DEFAULT_PAGE,
@@ -28,7 +30,7 @@ from shards.node.http_operations import (
 from shards.node.node import Node
 from shards.node.views import anchor_height, block_summary, commitment_view, item_view, receipt_view
 from shards.receipts import receipt_decoder
-from shards.state import account_key
+from shards.state import EMPTY_ACCOUNT, Account, account_key, decode_account
 
 CERTIFICATE_WAIT_S = 10.0
 """How long an account with proof waits for the certificate of its height; it usually takes a few milliseconds."""
@@ -84,11 +86,13 @@ async def account(node: Node, request: web.Request) -> api.Answer:
     address = parse_address(text) if raw is None else PublicKey(raw)
     if integer_parameter(request, "proof", 0, high=1):
         return await _proved_account(node, address)
-    return _account_answer(node, address, node.core.ledger.height, None)
+    ledger = node.core.ledger
+    return _account_answer(node, address, ledger.height, ledger.account(address), None)
 
 
-def _account_answer(node: Node, address: PublicKey, height: Height, proof: api.AccountProof | None) -> api.Answer:
-    record = node.core.ledger.account(address)
+def _account_answer(
+    node: Node, address: PublicKey, height: int, record: Account, proof: api.AccountProof | None
+) -> api.Answer:
     return api.AccountAnswer(
         address=format_address(address),
         public_key=address.hex(),
@@ -103,19 +107,156 @@ def _account_answer(node: Node, address: PublicKey, height: Height, proof: api.A
 
 
 async def _proved_account(node: Node, address: PublicKey) -> api.Answer:
-    key = account_key(address)
-    ledger = node.core.ledger
+    key, ledger = account_key(address), node.core.ledger
+
+    def prove() -> tuple[Height, bytes | None, bytes]:
+        return ledger.height, ledger.get(key), ledger.prove(key)
+
     for _ in range(PROOF_ATTEMPTS):
-        if ledger.height == 0:
-            break
-        height, value, proof, shown = await node.driver.between_blocks(
-            lambda: (ledger.height, ledger.get(key), ledger.prove(key), _account_answer(node, address, ledger.height, None))
+        height, value, proof = await node.driver.between_blocks(prove)
+        if not height:
+            raise NotYet("the genesis has no certificate; ask again when the first block is executed")
+        certificate = await _certificate_of(node, height)
+        if certificate is not None:
+            record = EMPTY_ACCOUNT if value is None else decode_account(value)
+            evidence = api.AccountProof(
+                certificate=encode(certificate).hex(),
+                key=key.hex(),
+                value=None if value is None else value.hex(),
+                proof=proof.hex(),
+            )
+            return _account_answer(node, address, height, record, evidence)
+    raise NotYet("no recent height was certified in time; ask again")
+
+
+async def _certificate_of(node: Node, height: Height) -> CommitmentCertificate | None:
+    """Certificate of exactly this height, waited for; None when a later height is certified and this one is not."""
+    waiting = asyncio.ensure_future(node.desk.certificate_from(height, CERTIFICATE_WAIT_S))
+    try:
+        for _ in range(2):
+            found = await node.driver.query(lambda reader: chain_store.certificate_at(reader, height))
+            if found is not None:
+                return found
+            await waiting
+        return None
+    finally:
+        waiting.cancel()
+
+
+async def blocks(node: Node, request: web.Request) -> api.Answer:
+    """Finalized blocks from a height on, ascending."""
+    first = integer_parameter(request, "from", 1, low=1)
+    limit = integer_parameter(request, "limit", DEFAULT_PAGE, low=1, high=MAX_PAGE)
+
+    def read(reader: Reader) -> list[api.BlockSummary]:
+        stored = reader.scan(archive.BLOCKS, integer_key(first), integer_key(min(first + limit, MAX_INTEGER)))
+        return [_summary(reader, raw) for _, raw in stored]
+
+    found = await node.driver.query(read)
+    return api.BlocksAnswer(blocks=found, next=found[-1].height + 1 if len(found) == limit else None)
+
+
+def _summary(reader: Reader, raw: bytes) -> api.BlockSummary:
+    block = decode_block(raw)
+    certificate = chain_store.latest_certificate(reader)
+    certified = 0 if certificate is None else certificate.commitment.height
+    executed = chain_store.commitment_at(reader, Height(block.header.height)) is not None
+    return block_summary(block, len(raw), executed=executed, certified=block.header.height <= certified)
+
+
+async def block(node: Node, request: web.Request) -> api.Answer:
+    """Read one block, by its height or its id."""
+    text = request.match_info["block"]
+    number, name = path_number(request, "block"), parse_id(text)
+    if number is None and name is None:
+        raise Refused("bad_id", f"a block is named by its height or its id, got {text[:80]!r}")
+
+    def read(reader: Reader) -> api.BlockAnswer | None:
+        height = archive.height_of(reader, BlockId(name)) if name is not None else number
+        raw = None if height is None else archive.finalized_block(reader, Height(height))
+        if raw is None or height is None:
+            return None
+        decoded = decode_block(raw)
+        return api.BlockAnswer(
+            summary=_summary(reader, raw),
+            parent=decoded.header.parent.hex(),
+            anchor_height=anchor_height(decoded),
+            items=[item_view(item) for item in decoded.items],
+            receipts=[
+                receipt_view(receipt_decoder.decode(each)) for each in chain_store.receipts_at(reader, Height(height))
+            ],
         )
-        waiting = node.desk.certificate_from(height, CERTIFICATE_WAIT_S)
-        certificate = await node.driver.query(lambda reader, at=height: chain_store.certificate_at(reader, at))
-    raise NotYet("no certificate of a recent height came in time; ask again")
+
+    found = await node.driver.query(read)
+    if found is None:
+        raise not_found(f"this validator has no finalized block {text}")
+    return found
 
 
-def _summary(reader: Reader, node: Node, block: Block, size: int, executed: int, certified: int) -> api.BlockSummary:
-    height = block.header.height
-    return block_summary(block, size, executed=height <= executed, certified=height <= certified)
+async def commitment(node: Node, request: web.Request) -> api.Answer:
+    """Read the commitment of a height, or the newest one that has a certificate."""
+    text = request.match_info["height"]
+    number = path_number(request, "height")
+    if number is None and text != "latest":
+        raise Refused("bad_parameter", f"a commitment is named by its height or `latest`, got {text[:80]!r}")
+
+    def read(reader: Reader) -> api.CommitmentAnswer | None:
+        if number is None:
+            newest = chain_store.latest_certificate(reader)
+            return None if newest is None else commitment_view(newest.commitment, newest)
+        certificate = chain_store.certificate_at(reader, Height(number))
+        own = chain_store.commitment_at(reader, Height(number))
+        shown = own if certificate is None else certificate.commitment
+        return None if shown is None else commitment_view(shown, certificate)
+
+    found = await node.driver.query(read)
+    if found is None:
+        raise not_found("nothing is certified yet" if number is None else f"height {number} is not executed here")
+    return found
+
+
+OPERATIONS: Final = (
+    Operation("GET", "/v1/status", "status", "Where this validator stands", status, api.StatusAnswer),
+    Operation(
+        "GET",
+        "/v1/accounts/{address}",
+        "account",
+        "An account, with a proof on request",
+        account,
+        api.AccountAnswer,
+        (
+            Parameter("address", "path", "osk1… or 64 hexadecimal digits", "string"),
+            Parameter("proof", "query", "1 for a proof under the certificate of the answer's height"),
+        ),
+    ),
+    Operation(
+        "GET",
+        "/v1/blocks",
+        "blocks",
+        "Finalized blocks, ascending",
+        blocks,
+        api.BlocksAnswer,
+        (
+            Parameter("from", "query", "first height, 1 when left out"),
+            Parameter("limit", "query", f"at most {MAX_PAGE}"),
+        ),
+    ),
+    Operation(
+        "GET",
+        "/v1/blocks/{block}",
+        "block",
+        "One block with its receipts",
+        block,
+        api.BlockAnswer,
+        (Parameter("block", "path", "height or id", "string"),),
+    ),
+    Operation(
+        "GET",
+        "/v1/commitments/{height}",
+        "commitment",
+        "The commitment of a height, with its certificate",
+        commitment,
+        api.CommitmentAnswer,
+        (Parameter("height", "path", "a height, or `latest`", "string"),),
+    ),
+)

@@ -49,6 +49,8 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     body: tuple[tuple[str, type | None], ...] = ()
     """(media type, JSON type or None for bytes) of each form of body that is taken."""
+    may_be_empty: bool = False
+    """Whether 204 means that there is none yet."""
 
 
 def not_found(what: str) -> Refused:

@@ -25,20 +25,25 @@ class Subscription:
     def __init__(self) -> None:
         self._waiting: deque[News] = deque()
         self._wake = asyncio.Event()
-        self._overrun = False
+        self._cut_off = False
 
     def put(self, news: News) -> None:
         """Queue one piece of news; the subscriber is cut off when it is too far behind."""
         if len(self._waiting) >= MAX_WAITING_NEWS:
-            self._overrun = True
+            self.cut_off()
         else:
             self._waiting.append(news)
+            self._wake.set()
+
+    def cut_off(self) -> None:
+        """Let the subscriber take what waits, and then None."""
+        self._cut_off = True
         self._wake.set()
 
     async def take(self) -> News | None:
-        """Next piece of news; None when this subscriber fell too far behind."""
+        """Next piece of news; None when this subscriber is cut off."""
         while not self._waiting:
-            if self._overrun:
+            if self._cut_off:
                 return None
             self._wake.clear()
             await self._wake.wait()
@@ -53,6 +58,8 @@ class NewsDesk:
         self._subscriptions: dict[int, Subscription] = {}
         self._last = 0
         self._certificates: dict[Height, list[asyncio.Future[CommitmentCertificate]]] = {}
+        self.certified_height = Height(0)
+        """Newest one published in this run; 0 before the first."""
         self.progress: Callable[[News], None] | None = None
         """Told everything too; for the start-up's log."""
 
@@ -65,7 +72,8 @@ class NewsDesk:
                 self._metrics.executed_height.set(news.execution.commitment.height)
                 self._count(news.execution.receipts)
             case HeightCertified():
-                height = news.certificate.commitment.height
+                height = Height(news.certificate.commitment.height)
+                self.certified_height = max(self.certified_height, height)
                 self._metrics.certified_height.set(height)
                 for waiting in [each for each in self._certificates if each <= height]:
                     for future in self._certificates.pop(waiting):
@@ -95,6 +103,11 @@ class NewsDesk:
         """End a subscription."""
         self._subscriptions.pop(number, None)
         self._metrics.subscribers.set(len(self._subscriptions))
+
+    def close(self) -> None:
+        """End all subscriptions: the validator stops."""
+        for subscription in self._subscriptions.values():
+            subscription.cut_off()
 
     async def certificate_from(self, height: Height, timeout_s: float) -> CommitmentCertificate | None:
         """First certificate of at least this height that comes in from now on; None when none does in time."""

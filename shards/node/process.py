@@ -125,7 +125,7 @@ def _listen(listener: Listener, purpose: str) -> socket.socket:
     except OSError as error:
         bound.close()
         raise BadConfiguration(
-            f"cannot listen on {host}:{port} for {purpose}: {error.strerror}; free the port or use another (0 takes any)"
+            f"cannot listen on {host}:{port} for {purpose}: {error.strerror}; free it or use another (0 takes any)"
         ) from None
     return bound
 

@@ -183,7 +183,9 @@ def _supply_view(supply: Supply) -> api.SupplyView:
     )
 
 
-def streams_view(certificate: CommitmentCertificate, heads: tuple[StreamHead, ...], shard: ShardId) -> api.StreamsAnswer:
+def streams_view(
+    certificate: CommitmentCertificate, heads: tuple[StreamHead, ...], shard: ShardId
+) -> api.StreamsAnswer:
     """The newest certificate with the heads of all streams to other shards."""
     return api.StreamsAnswer(
         height=certificate.commitment.height,

@@ -7,13 +7,16 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final, TypeVar
 
 from primitives.identifiers import PublicKey, Signature
 from primitives.signatures import SignatureScheme
+from shards.node.faults import StorageFault
 from shards.node.metrics import NodeMetrics
 
 T = TypeVar("T")
+Refuse = Callable[[BaseException], None]
 SignedItem = tuple[PublicKey, bytes, Signature]
 
 CHUNK_SIGNATURES = 64
@@ -27,7 +30,11 @@ READING_THREADS = 2
 
 
 class Workers:
-    """`fail(error)` is called on the loop when a job raises: every such error is ours."""
+    """Runs jobs on threads and answers on the loop.
+
+    A job that raises ends the run through `fail`: it is our error. Only a job for somebody who waits has a `refuse`,
+    which is told instead, unless the store is at fault.
+    """
 
     def __init__(self, scheme: SignatureScheme, metrics: NodeMetrics, fail: Callable[[BaseException], None]) -> None:
         self._scheme = scheme
@@ -61,29 +68,32 @@ class Workers:
         self._metrics.verified_signatures.inc(len(items))
         return verdicts
 
-    def execute(self, job: Callable[[], T], answer: Callable[[T], None]) -> None:
+    def execute(self, job: Callable[[], T], answer: Callable[[T], None], refuse: Refuse | None = None) -> None:
         """Run a job on the one thread that executes blocks, after those before it."""
-        self._hand(self._executing.submit(job), answer)
+        self._hand(self._executing.submit(job), answer, refuse)
 
-    def read(self, job: Callable[[], T], answer: Callable[[T], None]) -> None:
+    def read(self, job: Callable[[], T], answer: Callable[[T], None], refuse: Refuse | None = None) -> None:
         """Run a job that reads from a store."""
-        self._hand(self._reading.submit(job), answer)
+        self._hand(self._reading.submit(job), answer, refuse)
 
-    def _hand(self, future: "Future[T]", answer: Callable[[T], None]) -> None:
-        future.add_done_callback(lambda done: self._on_loop(self._answered, done, answer))
+    def _hand(self, future: "Future[T]", answer: Callable[[T], None], refuse: Refuse | None = None) -> None:
+        future.add_done_callback(lambda done: self._on_loop(self._answered, done, answer, refuse))
 
     def _on_loop(self, callback: Callable[..., None], *arguments: object) -> None:
-        if not self._loop.is_closed():
+        with suppress(RuntimeError):  # the loop was closed under a job that nobody waits for any more
             self._loop.call_soon_threadsafe(callback, *arguments)
 
-    def _answered(self, future: "Future[T]", answer: Callable[[T], None]) -> None:
+    def _answered(self, future: "Future[T]", answer: Callable[[T], None], refuse: Refuse | None) -> None:
         if future.cancelled():
             return
         error = future.exception()
-        if error is not None:
-            self._fail(error)
+        if error is None:
+            answer(future.result())
             return
-        answer(future.result())
+        if refuse is not None:
+            refuse(error)
+        if refuse is None or isinstance(error, StorageFault):
+            self._fail(error)
 
     def close(self) -> None:
         """Let go of what has not begun and wait for what has."""

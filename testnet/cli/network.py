@@ -28,7 +28,7 @@ from testnet.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from testnet.client import NodeReport
+    from testnet.reports import NodeReport
     from testnet.launcher import Launch
     from testnet.manifest import Manifest
     from testnet.run_file import RunInfo
@@ -112,7 +112,7 @@ def _progress(what: str) -> Iterator[Any]:
 
 def _announce(info: "RunInfo", manifest: "Manifest", seconds: float, *, resumed: bool) -> None:
     """What somebody needs to know about a testnet that has just become ready."""
-    from testnet.client import node_reports
+    from testnet.reports import node_reports
 
     reports = node_reports(info)
     home = Path(info.home)
@@ -232,7 +232,7 @@ def reset(
 @command
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show every shard and node: heights, readiness, processes."""
-    from testnet.client import node_reports
+    from testnet.reports import node_reports
 
     info = running(home)
     reports = node_reports(info)

@@ -130,9 +130,12 @@ def draw_faults(seed: int, *, shards: int, validators: int, relays: int, chaos_m
     draws = Draws(seed, "faults")
     everyone = range(validators)
     subsets = 2**validators - 2
+    parting = {FaultKind.PARTITION, FaultKind.HALF_PARTITION}
     faults: list[Fault] = []
     for shard in range(shards):
         for recipe in _FOR_SHARDS:
+            if recipe.kind in parting and not subsets:
+                continue  # one validator cannot be parted from itself
             faults += _draw(draws, recipe, f"s{shard}", chaos_ms, most=recipe.most or subsets)
         for index in everyone:
             for recipe in _FOR_VALIDATORS:

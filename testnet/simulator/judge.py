@@ -67,10 +67,10 @@ class Judge:
         """See `Watcher`."""
         self.votes.on_wire(node, raw)
         if raw[:1] == _COMMITMENT_SIGNATURE:
-            height, digest, signer, _ = msgpack.unpackb(raw[1:])
+            commitment, signer, _ = msgpack.unpackb(raw[1:])
+            height = commitment[4]
             if place_of(node)[1] == signer:
-                stored = self.disks[node].get(COMMITMENTS, integer_key(height)) or b""
-                durable = tagged_hash(Domain.COMMITMENT, stored) == digest
+                durable = self.disks[node].get(COMMITMENTS, integer_key(height)) == msgpack.packb(commitment)
                 self.findings.check(durable, "S4", node, height, "a commitment signature leaves before it is durable")
 
     def on_executed(self, node: Name, block: Block, execution: Execution) -> None:

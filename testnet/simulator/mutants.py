@@ -1,101 +1,20 @@
-"""Planted bugs: the proof that the checkers check.
+"""Planted bugs: the proof that the checkers check. Each has a recorded witness, a run in which a checker catches it."""
 
-A mutant rewrites a few words of production functions, in memory and for the time of a `with`. `WITNESSES` records for
-each the settings under which a checker was seen to catch it; `hunt` looks for such settings. A mutant whose words are
-not found any more fails loudly: production code has changed, and the mutant must be planted anew.
-"""
+from dataclasses import replace
 
-import inspect
-import textwrap
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from importlib import import_module
-from types import FunctionType, ModuleType
-from typing import Any, NamedTuple
-
-from primitives.errors import invariant
-from testnet.simulator.findings import Violation
+from testnet.simulator.mutation import Mutant, Rewrite, Witness
 from testnet.simulator.settings import SimulationSettings
-from testnet.simulator.world import run_simulation
 
-
-class Rewrite(NamedTuple):
-    """Where (`module:function` or `module:Class.method`), the words to replace, and what they become."""
-
-    where: str
-    old: str
-    new: str
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One planted bug."""
-
-    name: str
-    rewrites: tuple[Rewrite, ...]
-    settings: SimulationSettings = SimulationSettings(0)
-    """Where to hunt: the seed is replaced."""
-
-
-@dataclass(frozen=True, slots=True)
-class Witness:
-    """A run that catches a mutant, and the invariant that it is caught by."""
-
-    mutant: str
-    seed: int
-    invariant: str
-
-
-@contextmanager
-def planted(mutant: Mutant) -> Iterator[None]:
-    """Production code with this bug in it."""
-    with ExitStack() as stack:
-        for rewrite in mutant.rewrites:
-            stack.enter_context(_rewritten(rewrite))
-        yield
-
-
-@contextmanager
-def _rewritten(rewrite: Rewrite) -> Iterator[None]:
-    module_name, _, path = rewrite.where.partition(":")
-    module = import_module(module_name)
-    *owners, name = path.split(".")
-    owner: Any = module
-    for each in owners:
-        owner = getattr(owner, each)
-    raw = inspect.getattr_static(owner, name)
-    function = raw.__func__ if isinstance(raw, staticmethod) else raw
-    # A setter cannot be rewritten in place: the code object is what every reference to the function shares.
-    before = function.__code__
-    function.__code__ = _compile(module, function, rewrite).__code__
-    try:
-        yield
-    finally:
-        function.__code__ = before
-
-
-def _compile(module: ModuleType, function: FunctionType, rewrite: Rewrite) -> FunctionType:
-    source = textwrap.dedent(inspect.getsource(function))
-    invariant(source.count(rewrite.old) == 1, f"{rewrite.where} must contain {rewrite.old!r} exactly once")
-    source = source.replace(rewrite.old, rewrite.new)
-    # Without its decorators: the code object below them is what is exchanged.
-    source = source[source.index("def ") :]
-    scope: dict[str, Any] = {}
-    exec(compile(source, f"<{rewrite.where}, mutated>", "exec"), module.__dict__, scope)  # noqa: S102 - our own source
-    mutated: FunctionType = scope[function.__name__]
-    invariant(mutated.__code__.co_freevars == function.__code__.co_freevars, f"{rewrite.where} is no closure")
-    return mutated
-
-
+_CHAOS = SimulationSettings(0, shards=2, seconds=40)
 _LYING = SimulationSettings(0, byzantine_relays=("forging", "reordering", "replaying"), seconds=30)
-_CALM = SimulationSettings(0, seconds=30, chaos_seconds=10)
+_CALM = SimulationSettings(0, shards=2, seconds=20, chaos_seconds=5)
 
 MUTANTS: tuple[Mutant, ...] = (
     # Consensus
     Mutant(
         "vote_not_journaled",
         (Rewrite("consensus.context:Context._sign", "self.outbox.write(vote_write(vote))", "pass"),),
+        _CHAOS,
     ),
     Mutant(
         "vote_sent_before_durable",
@@ -106,39 +25,51 @@ MUTANTS: tuple[Mutant, ...] = (
                 "(*self._effects, Persist(tuple(self._writes)))",
             ),
         ),
+        _CHAOS,
     ),
     Mutant(
         "restart_forgets_own_votes",
-        (
-            Rewrite(
-                "consensus.context:Context._restore", "state.own_votes[vote.statement.kind] = vote", "pass"
-            ),
-        ),
+        (Rewrite("consensus.context:Context._restore", "state.own_votes[vote.statement.kind] = vote", "pass"),),
+        _CHAOS,
     ),
     Mutant(
         "notarize_after_nullify",
         (
-            Rewrite("consensus.voter:Voter.judge", "not (state.own_votes or", "not (Notarize.kind in state.own_votes or"),
+            Rewrite(
+                "consensus.voter:Voter.judge", "not (state.own_votes or", "not (Notarize.kind in state.own_votes or"
+            ),
             Rewrite(
                 "consensus.voter:Voter.hear_verdict",
                 "or state.own_votes:",
                 "or Notarize.kind in state.own_votes:",
             ),
-            Rewrite("consensus.context:Context.cast", "Nullify.kind not in own, f\"view {statement.view}: notarize", "True, f\"view {statement.view}: notarize"),
+            Rewrite(
+                "consensus.context:Context.cast",
+                'Nullify.kind not in own, f"view {statement.view}: notarize',
+                'True, f"view {statement.view}: notarize',
+            ),
         ),
+        _CHAOS,
     ),
     Mutant(
         "finalize_after_nullify",
         (
             Rewrite("consensus.voter:Voter._may_finalize", "or Nullify.kind in own", ""),
-            Rewrite("consensus.context:Context.cast", "Nullify.kind not in own, f\"view {statement.view}: finalize", "True, f\"view {statement.view}: finalize"),
+            Rewrite(
+                "consensus.context:Context.cast",
+                'Nullify.kind not in own, f"view {statement.view}: finalize',
+                'True, f"view {statement.view}: finalize',
+            ),
         ),
+        _CHAOS,
     ),
     Mutant(
         "quorum_off_by_one",
         (
             Rewrite(
-                "consensus.committee:Committee.__init__", "self.size - self.max_faulty", "self.size - self.max_faulty - 1"
+                "consensus.committee:Committee.__init__",
+                "self.size - self.max_faulty",
+                "self.size - self.max_faulty - 1",
             ),
         ),
         _CALM,
@@ -146,6 +77,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "finalized_block_not_stored",
         (Rewrite("consensus.journal:finalized_writes", "Write(BLOCKS, integer_key(height), raw),", ""),),
+        _CHAOS,
     ),
     # Validator
     Mutant(
@@ -162,6 +94,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "final_transactions_not_indexed",
         (Rewrite("shards.validator.pipeline:Pipeline.on_finalized", "self._index(block)", "pass"),),
+        _CHAOS,
     ),
     Mutant(
         "pending_nonces_forgotten",
@@ -169,44 +102,57 @@ MUTANTS: tuple[Mutant, ...] = (
         _CALM,
     ),
     Mutant(
-        "pending_messages_forgotten",
+        "bundle_sequence_unchecked",
+        (Rewrite("shards.validator.inbox:fits", "bundle.first <= position.received and ", ""),),
+        _LYING,
+    ),
+    Mutant(
+        "votes_not_repeated",
+        (
+            Rewrite("consensus.repeater:Repeater.run", "self._is_starting = False\n        self._repeat()", "pass"),
+            Rewrite(
+                "consensus.repeater:Repeater.run", "self._repeats += 1\n        self._repeat()", "self._repeats += 1"
+            ),
+        ),
+        _CHAOS,
+    ),
+    # Ledger and streams
+    Mutant(
+        "fee_not_charged",
         (
             Rewrite(
-                "shards.validator.pending:PendingChain.position", "received = max(received, StreamSequence(each.end))", "pass"
+                "shards.transfers:execute_transaction",
+                "state.held_fees += held",
+                "state.held_fees += held - fee; sender.balance += fee",
             ),
         ),
         _CALM,
     ),
     Mutant(
-        "bundle_sequence_unchecked",
-        (
-            Rewrite("shards.validator.inbox:fits", "bundle.first <= position.received and ", ""),
-        ),
-        _LYING,
-    ),
-    # Ledger and streams
-    Mutant(
-        "fee_not_charged",
-        (Rewrite("shards.transfers:execute_transaction", "state.held_fees += held", "state.held_fees += held - fee; sender.balance += fee - (fee - fee)"),),
-        _CALM,
-    ),
-    Mutant(
         "refund_to_nobody",
         (Rewrite("shards.consumption:_consume_reply", "sender.balance += value", "state.escrow += value"),),
+        _CHAOS,
     ),
     Mutant(
         "refund_twice",
         (Rewrite("shards.consumption:_consume_reply", "sender.balance += value", "sender.balance += 2 * value"),),
+        _CHAOS,
     ),
     Mutant(
         "expired_call_credited",
         (Rewrite("shards.consumption:_judge", "state.time_ms > call.deadline_ms", "state.time_ms < 0"),),
+        _CHAOS,
     ),
     Mutant(
         "message_consumed_twice",
         (
-            Rewrite("shards.consumption:_split", "if sequence < lane.received.size:", "if sequence + 1 < lane.received.size:"),
+            Rewrite(
+                "shards.consumption:_split",
+                "if sequence < lane.received.size:",
+                "if sequence + 1 < lane.received.size:",
+            ),
         ),
+        _CHAOS,
     ),
     Mutant(
         "acknowledges_too_much",
@@ -231,12 +177,24 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "bundle_bodies_unbound",
-        (Rewrite("shards.bundles:_check_stream", "mmr.extend(peaks, bundle.right, head.end).root() != head.mmr_root", "not peaks"),),
+        (
+            Rewrite(
+                "shards.bundles:_check_stream",
+                "mmr.extend(peaks, bundle.right, head.end).root() != head.mmr_root",
+                "not peaks",
+            ),
+        ),
         _LYING,
     ),
     Mutant(
         "bundle_head_unbound",
-        (Rewrite("shards.bundles:verify_bundle", "not verify_inclusion(leaf, destination, context.shard_count, bundle.path, outbox_root)", "not leaf or not outbox_root"),),
+        (
+            Rewrite(
+                "shards.bundles:verify_bundle",
+                "not verify_inclusion(leaf, destination, context.shard_count, bundle.path, outbox_root)",
+                "not leaf or not outbox_root",
+            ),
+        ),
         _LYING,
     ),
     Mutant(
@@ -248,26 +206,50 @@ MUTANTS: tuple[Mutant, ...] = (
                 "{key: value for key, value in sorted(changes.items()) if value is not None}",
             ),
         ),
+        _CHAOS,
     ),
     # Relay
-    Mutant("courier_never_delivers_again", (Rewrite("relay.lanes:Lane.stalled", "bool(self.ahead) and", "False and"),), replace(_LYING, relays=0)),
+    Mutant(
+        "courier_never_delivers_again",
+        (Rewrite("relay.lanes:Lane.stalled", "bool(self.ahead) and", "False and"),),
+        replace(_LYING, relays=0),
+    ),
 )
 
-WITNESSES: tuple[Witness, ...] = ()
+_SEEN: dict[str, tuple[int, str]] = {
+    "vote_sent_before_durable": (1, "D1"),
+    "vote_not_journaled": (2, "S4"),
+    "restart_forgets_own_votes": (2, "S4"),
+    "notarize_after_nullify": (2, "S4"),
+    "quorum_off_by_one": (1, "S3"),
+    "finalize_after_nullify": (2, "S4"),
+    "finalized_block_not_stored": (1, "D1"),
+    "commitment_signed_before_durable": (1, "S4"),
+    "final_transactions_not_indexed": (1, "D1"),
+    "pending_nonces_forgotten": (5, "H1"),
+    "bundle_sequence_unchecked": (1, "H1"),
+    "fee_not_charged": (1, "V1"),
+    "refund_to_nobody": (5, "V1"),
+    "refund_twice": (5, "H1"),
+    "message_consumed_twice": (2, "X1"),
+    "acknowledges_too_much": (2, "X1"),
+    "window_leaks": (1, "X4"),
+    "expired_call_credited": (5, "X4"),
+    "certificate_quorum_unchecked": (1, "S3"),
+    "bundle_bodies_unbound": (1, "X2"),
+    "bundle_head_unbound": (1, "X1"),
+    "flush_forgets_deletions": (2, "S2"),
+    "courier_never_delivers_again": (4, "X4"),
+    "votes_not_repeated": (1, "L1"),
+}
+"""Mutant -> the seed that catches it and the invariant it breaks; found by `hunt`, kept by the tests."""
+
+WITNESSES: tuple[Witness, ...] = tuple(
+    Witness(mutant, *_SEEN[mutant.name]) for mutant in MUTANTS if mutant.name in _SEEN
+)
+"""One for each mutant."""
 
 
 def mutant_named(name: str) -> Mutant:
     """The mutant of this name."""
     return next(mutant for mutant in MUTANTS if mutant.name == name)
-
-
-def hunt(mutant: Mutant, seeds: Iterable[int]) -> tuple[Witness, Violation] | None:
-    """The first seed that catches the mutant while its clean run is clean."""
-    for seed in seeds:
-        settings = replace(mutant.settings, seed=seed, real_signatures=False)
-        with planted(mutant):
-            report = run_simulation(settings)
-        if not report.passed and run_simulation(settings).passed:
-            found = report.violations[0]
-            return Witness(mutant.name, seed, found.invariant), found
-    return None

@@ -25,10 +25,9 @@ from relay.events import (
     SubscriptionLost,
 )
 from relay.links import Links
-from shards import chain_store
+from shards import chain_store, queries
 from shards.genesis import ChainContext
 from shards.validator.effects import BlockApplied, BlockFinalized, HeightCertified, Submission
-from testnet.simulator import _temporary_queries as queries
 from testnet.simulator.faults import Name, relay_name, validator_name
 from testnet.simulator.heap import Heap
 from testnet.simulator.network import Network

@@ -1,7 +1,7 @@
 """What a simulation is made of, and what it reports."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
 from consensus.pacing import Rules
 from testnet.simulator.faults import Fault, draw_faults, print_faults
@@ -129,8 +129,3 @@ class SimulationReport:
             lines += [f"VIOLATED {violation}" for violation in self.violations]
             lines.append(f"again: {self.settings.command()}")
         return "\n".join(lines)
-
-
-def setting_names() -> tuple[str, ...]:
-    """Names of all settings."""
-    return tuple(each.name for each in fields(SimulationSettings))

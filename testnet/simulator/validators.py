@@ -9,7 +9,6 @@ process may die: the queue, the timers and the core are gone, the disk stays. A 
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
 from consensus.block import Block
 from consensus.effects import Broadcast, CancelTimer, Note, Persist, Send, SetTimer
@@ -21,7 +20,6 @@ from primitives.storage import Write
 from shards import chain_store
 from shards.genesis import ChainContext
 from shards.ledger import Ledger, StateFlush
-from shards.outcome import Execution
 from shards.validator import wire
 from shards.validator.core import ValidatorCore, initial_writes, recover
 from shards.validator.effects import (
@@ -56,6 +54,7 @@ from testnet.simulator.network import Network
 from testnet.simulator.scheme import WatchedScheme
 from testnet.simulator.settings import GENESIS_TIME_MS, SimulationSettings
 from testnet.simulator.trace import Trace
+from testnet.simulator.watcher import Watcher
 
 FSYNC_US = 400
 """A durable commit on an SSD, as measured for LMDB."""
@@ -70,31 +69,6 @@ _STATE = "state"
 
 Reply = Callable[[tuple[Submission, ...]], None]
 """Hears the answer to a request; never, if the validator dies first."""
-
-
-class Watcher(Protocol):
-    """Whoever observes validators from outside: the checkers."""
-
-    def on_sign(self, node: Name, message: bytes) -> None:
-        """Hear of a signature made."""
-
-    def on_wire(self, node: Name, raw: bytes) -> None:
-        """Hear of bytes sent to a peer."""
-
-    def on_executed(self, node: Name, block: Block, execution: Execution) -> None:
-        """Hear of a block executed."""
-
-    def on_news(self, node: Name, news: BlockFinalized | BlockApplied | HeightCertified) -> None:
-        """Hear what subscribers hear."""
-
-    def on_blame(self, node: Name, detail: str) -> None:
-        """Hear of an accusation."""
-
-    def on_failure(self, node: Name, why: str) -> None:
-        """Hear that it halted or raised."""
-
-    def on_restart(self, node: Name, finalized: Height) -> None:
-        """Hear how far it remembers."""
 
 
 class SimulatedValidator:

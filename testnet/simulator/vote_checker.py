@@ -80,10 +80,11 @@ class VoteChecker:
                 self._quorum(node, shard, message[2], message[1][-1])
         elif raw and raw[0] == _COMMITMENT_SIGNATURE:
             shard = place_of(node)[0]
-            height, digest, signer, _ = msgpack.unpackb(raw[1:])
-            first = self._committed.setdefault((shard, signer, height), digest)
+            commitment, signer, _ = msgpack.unpackb(raw[1:])
+            height, signed = commitment[4], msgpack.packb(commitment)
+            first = self._committed.setdefault((shard, signer, height), signed)
             self._findings.check(
-                first == digest, "S4", f"s{shard}v{signer}", height, "signs two commitments for a height"
+                first == signed, "S4", f"s{shard}v{signer}", height, "signs two commitments for a height"
             )
 
     def on_certificate(self, node: Name, raw: bytes) -> None:

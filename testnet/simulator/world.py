@@ -239,7 +239,13 @@ class World:
             blocks=tuple(books.height for books in self.judge.books.shards),
             counts=counts,
             latencies_ms={
-                "finalized": tuple(sorted(first[each.shard, each.height] - each.submitted_ms for each in final)),
+                "finalized": tuple(
+                    sorted(
+                        first[each.shard, each.height] - each.submitted_ms
+                        for each in final
+                        if (each.shard, each.height) in first
+                    )
+                ),
                 "settled": tuple(sorted(settled)),
             },
             latencies_blocks=tuple(

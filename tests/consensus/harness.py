@@ -8,6 +8,7 @@ import heapq
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -243,7 +244,7 @@ class Cluster:
         """What the application and the operator hear."""
         match effect:
             case BuildBlock():
-                self._later(index, self._build(node, effect))
+                self._later(index, self._build(index, node, effect))
             case CheckBlock():
                 verdict = node.verdict(effect.block_id, effect.block)
                 self._later(index, BlockChecked(effect.block_id, verdict), node.check_ms)
@@ -258,11 +259,11 @@ class Cluster:
             case _:
                 raise AssertionError(f"unknown effect {effect}")
 
-    def _build(self, node: Node, request: BuildBlock) -> Event:
+    def _build(self, index: int, node: Node, request: BuildBlock) -> Event:
         if not node.builds:
             return BlockBuilt(request.view, None)
         time_ms = max(request.parent_time_ms + 1, self.instant(node).wall_ms)
-        item = f"{node.index}/{request.view}".encode()
+        item = f"{node.index}/{request.view}/{index}".encode()  # twins build different blocks
         block = make_block(self.committee, request.parent_id, request.parent_height + 1, time_ms, (item,))
         return BlockBuilt(request.view, block)
 
@@ -285,14 +286,18 @@ class Cluster:
             return
         if source not in self.faulty and source < self.committee.size:
             self.monitor.said(source, wire)
-        for original, (twin, audience, twin_audience) in self.twins.items():
-            if source in (original, twin):
-                if to in (audience if source == original else twin_audience):
-                    self.inject(original, to, wire)
+        said_by = next((key for key, held in self.twins.items() if held[0] == source), source)
+        if source in self.twins or said_by != source:
+            _, audience, twin_audience = self.twins[said_by]
+            if to not in (audience if source == said_by else twin_audience):
                 return
-        self.inject(source, to, wire)
+        # Among themselves, originals talk to originals and twins to twins.
+        targets = None
+        if said_by in self.twins and to in self.twins:
+            targets = [to if source == said_by else self.twins[to][0]]
+        self.inject(said_by, to, wire, targets)
 
-    def inject(self, source: int, to: int, raw: bytes) -> None:
+    def inject(self, source: int, to: int, raw: bytes, targets: list[int] | None = None) -> None:
         """Put bytes on the wire as if `source` had sent them; the link decides what becomes of them."""
         self.sent_messages += 1
         self.sent_bytes += len(raw)
@@ -301,15 +306,14 @@ class Cluster:
         draw = random.Random(f"{self.seed}/{source}/{to}/{count}")
         if (source, to) in self.cut or draw.randrange(100) < self.link.loss_percent:
             return
-        copies = 2 if draw.randrange(100) < self.link.duplicate_percent else 1
-        twin, audience, twin_audience = self.twins.get(to, (to, {source}, set()))
+        if targets is None:
+            twin, audience, twin_audience = self.twins.get(to, (to, {source}, set()))
+            targets = [node for node, hears in ((to, audience), (twin, twin_audience)) if source in hears]
         event = MessageReceived(ValidatorIndex(source), raw)
-        for _ in range(copies):
+        for _ in range(2 if draw.randrange(100) < self.link.duplicate_percent else 1):
             delay_ms = self.link.delay_ms + draw.randrange(self.link.jitter_ms + 1)
-            if source in audience:
-                self.at(delay_ms, lambda: self.deliver(to, event))
-            if source in twin_audience:
-                self.at(delay_ms, lambda: self.deliver(twin, event))
+            for target in targets:
+                self.at(delay_ms, partial(self.deliver, target, event))
 
     def partition(self, *groups: set[int]) -> None:
         place = {index: number for number, group in enumerate(groups) for index in group}

@@ -43,7 +43,7 @@ def test_random_unclean_restarts_of_all_lose_nothing(seed: int) -> None:
     assert cluster.grows(3, 24_000)
 
 
-@pytest.mark.parametrize("point", range(0, 60))
+@pytest.mark.parametrize("point", range(60))
 def test_a_crash_at_any_effect_loses_only_what_was_not_durable(point: int) -> None:
     cluster = Cluster(4, seed=point)
     cluster.nodes[1].crash_at = point  # leads view 1

@@ -1,19 +1,30 @@
 """Small real chains for the tests of the shell."""
 
+import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
 
 from consensus.committee import Validator, ValidatorSet
 from consensus.pacing import Rules
 from primitives.amounts import Amount, pack_amount
 from primitives.hashing import Domain, tagged_hash
-from primitives.identifiers import Epoch, Milliseconds, SecretSeed, ShardId, ValidatorIndex
-from primitives.signatures import public_key_of
+from primitives.identifiers import Epoch, Milliseconds, Nonce, PublicKey, SecretSeed, ShardId, ValidatorIndex
+from primitives.signatures import ED25519, public_key_of
 from shards.genesis import Allocation, ChainContext, Genesis, GenesisShard
+from shards.node.client import NodeClient
 from shards.node.clock import system_clock
 from shards.node.config import NodeConfig
+from shards.node.process import run_validator
 from shards.node.tls import make_certificate
+from shards.transactions import Operation, Transaction, sign_transaction
+
+T = TypeVar("T")
 
 RULES = Rules(min_block_interval_ms=20, idle_interval_ms=500)
 
@@ -90,3 +101,78 @@ def make_configs(home: Path, context: ChainContext, shard: int = 0, rules: Rules
         )
         for index, (p2p, http) in enumerate(sockets)
     ]
+
+
+@dataclass
+class Running:
+    """Validators of one or more shards, running in this process, with a client for each."""
+
+    configs: list[NodeConfig]
+    tasks: list[asyncio.Task[int]]
+    clients: list[NodeClient]
+    session: aiohttp.ClientSession
+
+    async def stop(self, index: int) -> int | None:
+        """Stop one as its supervisor would, short of a signal: cancelled, it flushes and closes."""
+        task = self.tasks[index]
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            return await task
+        return None
+
+
+@asynccontextmanager
+async def running(configs: list[NodeConfig]) -> AsyncIterator[Running]:
+    ready = [asyncio.Event() for _ in configs]
+    tasks = [
+        asyncio.create_task(run_validator(config, lambda _, up=up: up.set()))
+        for config, up in zip(configs, ready, strict=True)
+    ]
+    async with aiohttp.ClientSession() as session:
+        clients = [
+            NodeClient("http://{}:{}".format(*config.http_socket.getsockname()), session)  # type: ignore[union-attr]  # bound
+            for config in configs
+        ]
+        net = Running(configs, tasks, clients, session)
+        try:
+            for up, task in zip(ready, tasks, strict=True):
+                waiter = asyncio.create_task(up.wait())
+                await asyncio.wait([waiter, task], timeout=20, return_when=asyncio.FIRST_COMPLETED)
+                waiter.cancel()
+                if task.done():
+                    raise AssertionError(f"a validator ended at once with {task.result()}")
+            yield net
+        finally:
+            for index in range(len(tasks)):
+                if not tasks[index].done():
+                    await net.stop(index)
+
+
+async def until(condition: Callable[[], Awaitable[T | None]], timeout_s: float = 20) -> T:
+    """Wait for a condition by asking again whenever the loop has nothing better to do."""
+    async with asyncio.timeout(timeout_s):
+        while True:
+            found = await condition()
+            if found:
+                return found
+            await asyncio.sleep(0.01)
+
+
+def transfer(context: ChainContext, sender: str, nonce: int, operation: Operation, shard: int = 0) -> bytes:
+    """A signed transaction of a named account."""
+    body = Transaction(
+        version=1,
+        chain_id=context.chain_id,
+        shard=ShardId(shard),
+        sender=public_key_of(seed_of(sender)),
+        nonce=Nonce(nonce),
+        valid_until_ms=Milliseconds(system_clock().wall_ms + 3_600_000),
+        fee_limit=pack_amount(Amount(100_000)),
+        operations=(operation,),
+        memo=b"rent",
+    )
+    return sign_transaction(body, seed_of(sender), ED25519)
+
+
+def key_of(name: str) -> PublicKey:
+    return public_key_of(seed_of(name))

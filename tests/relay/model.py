@@ -5,6 +5,7 @@ Every message that begins with b"call" is answered in the reverse stream.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence as SequenceType
 from hashlib import sha512
 
 from consensus.committee import Validator, ValidatorSet
@@ -28,6 +29,7 @@ from primitives.identifiers import (
 )
 from primitives.merkle import tree_root
 from primitives.mmr import EMPTY, Peaks, append
+from primitives.signatures import SignatureScheme
 from shards.bundles import Bundle, assemble_bundle, decode_bundle, verify_bundle
 from shards.commitments import Commitment, CommitmentCertificate, Supply, signing_bytes
 from shards.genesis import ChainContext, Genesis, GenesisShard
@@ -37,6 +39,9 @@ from shards.streams import StreamHead, head_leaf
 
 ZERO = pack_amount(Amount(0))
 SUPPLY = Supply(*[ZERO] * 8)
+
+
+Items = SequenceType[tuple[PublicKey, bytes, Signature]]
 
 
 class CheapScheme:
@@ -50,7 +55,7 @@ class CheapScheme:
     def sign(self, seed: SecretSeed, message: bytes) -> Signature:
         return Signature(sha512(seed + message).digest())
 
-    def verify_many(self, items: "list[tuple[PublicKey, bytes, Signature]]") -> list[bool]:  # type: ignore[override]
+    def verify_many(self, items: Items) -> list[bool]:
         self.verified += len(items)
         return [sha512(key + message).digest() == signature for key, message, signature in items]
 
@@ -59,9 +64,9 @@ def seed_of(shard: int, index: int) -> SecretSeed:
     return SecretSeed(bytes((7, shard, index)) + bytes(29))
 
 
-def make_context(shards: int, validators: int = 4) -> ChainContext:
+def make_context(shards: int, validators: int, scheme: SignatureScheme) -> ChainContext:
     members = [
-        tuple(Validator(PublicKey(seed_of(shard, index)), b"", ZERO) for index in range(validators))
+        tuple(Validator(scheme.public_key(seed_of(shard, index)), b"", ZERO) for index in range(validators))
         for shard in range(shards)
     ]
     return ChainContext(
@@ -92,7 +97,7 @@ class ModelStream:
 class ModelShard:
     """A shard that consumes what is delivered in order and certifies every block at once."""
 
-    def __init__(self, context: ChainContext, shard: int, scheme: CheapScheme) -> None:
+    def __init__(self, context: ChainContext, shard: int, scheme: SignatureScheme) -> None:
         self.context = context
         self.shard = ShardId(shard)
         self.scheme = scheme
@@ -183,7 +188,12 @@ class ModelShard:
 
 
 def sign(
-    context: ChainContext, shard: int, height: int, outbox_root: Hash, scheme: CheapScheme, signers: int | None = None
+    context: ChainContext,
+    shard: int,
+    height: int,
+    outbox_root: Hash,
+    scheme: SignatureScheme,
+    signers: int | None = None,
 ) -> CommitmentCertificate:
     """Certificate of a commitment to this outbox root; `signers` fewer than a quorum forge one."""
     committee = context.committees[shard]

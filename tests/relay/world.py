@@ -4,6 +4,7 @@ import heapq
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -61,14 +62,14 @@ class World:
     ) -> None:
         self.random = random.Random(seed)
         self.scheme = CheapScheme()
-        self.context = make_context(shards, validators)
+        self.context = make_context(shards, validators, self.scheme)
         self.shards = [ModelShard(self.context, shard, self.scheme) for shard in range(shards)]
         self.behaviour: dict[tuple[int, int], str] = {}
         self.links = links if links is not None else Links(shards)
         self.settings = settings
         self.loss, self.duplication = loss, duplication
         self.now = 1_000
-        self.heap: list[tuple[int, int, Callable[[], None]]] = []
+        self.heap: list[tuple[int, int, Callable[[], object]]] = []
         self.order = 0
         self.couriers: list[Courier] = []
         self.watching: list[dict[tuple[int, int], int]] = []
@@ -79,8 +80,8 @@ class World:
         self.notes: list[Note] = []
         self.consumed_at: dict[tuple[int, int, int], int] = {}
         for shard in self.shards:
-            self.after(BLOCK_MS, lambda shard=shard: self._block(shard))
-            self.after(IDLE_MS, lambda shard=shard: self._idle(shard))
+            self.after(BLOCK_MS, partial(self._block, shard))
+            self.after(IDLE_MS, partial(self._idle, shard))
         for index in range(couriers):
             self.couriers.append(self._courier())
             self.watching.append({})
@@ -92,7 +93,7 @@ class World:
 
     # Time
 
-    def after(self, delay_ms: int, action: Callable[[], None]) -> None:
+    def after(self, delay_ms: int, action: Callable[[], object]) -> None:
         self.order += 1
         heapq.heappush(self.heap, (self.now + delay_ms, self.order, action))
 
@@ -127,22 +128,22 @@ class World:
                 case SetTimer(name=timer, at_ms=at_ms):
                     assert at_ms > self.now, f"{timer} is due at once: that is a busy loop"
                     self.timers[index][timer] = at_ms
-                    self.after(at_ms - self.now, lambda t=timer, a=at_ms: self._fire(index, t, a))
+                    self.after(at_ms - self.now, partial(self._fire, index, timer, at_ms))
                 case CancelTimer(name=timer):
                     self.timers[index].pop(timer, None)
                 case Watch(shard=shard, validator=validator):
                     assert (shard, validator) not in self.watching[index]
                     self.order += 1
                     self.watching[index][shard, validator] = self.order
-                    self.after(self._latency(), lambda s=shard, v=validator: self._first_news(index, s, v))
+                    self.after(self._latency(), partial(self._first_news, index, shard, validator))
                 case Unwatch(shard=shard, validator=validator):
                     del self.watching[index][shard, validator]
                 case Fetch():
                     self.lane_counts["fetch", effect.source, effect.destination] += 1
-                    self.after(self._latency(), lambda e=effect: self._fetch(index, e))
+                    self.after(self._latency(), partial(self._fetch, index, effect))
                 case Deliver():
                     self.lane_counts["deliver", effect.source, effect.destination] += 1
-                    self.after(self._latency(), lambda e=effect: self._deliver(index, e))
+                    self.after(self._latency(), partial(self._deliver, index, effect))
                 case Note():
                     self.notes.append(effect)
         return effects
@@ -166,7 +167,7 @@ class World:
         if self.random.random() < self.loss:
             return
         for _ in range(2 if self.random.random() < self.duplication else 1):
-            self.after(self._latency(), lambda: self.give(index, event))
+            self.after(self._latency(), partial(self.give, index, event))
 
     # Validators
 
@@ -190,7 +191,7 @@ class World:
                 self.consumed_at.setdefault((peer, shard.shard, sequence), self.now)
         for index, watched in enumerate(self.watching):
             for _, validator in [key for key in watched if key[0] == shard.shard]:
-                self.after(self._latency(), lambda i=index, v=validator: self._news(i, shard.shard, v))
+                self.after(self._latency(), partial(self._news, index, shard.shard, validator))
 
     def _first_news(self, index: int, shard: int, validator: int) -> None:
         if (shard, validator) not in self.watching[index]:

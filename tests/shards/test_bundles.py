@@ -22,7 +22,8 @@ from shards.commitments import CommitmentCertificate
 from shards.gas import MESSAGE_GAS, REPLY_GAS
 from shards.limits import MAX_BUNDLE_BYTES, MAX_BUNDLE_MESSAGES, MAX_MESSAGE_BYTES
 from shards.streams import StreamHead
-from tests.shards.builders import CapturedShard, TestChain, call_body, certify, reply_body
+from tests.shards.builders import TestChain, certify
+from tests.shards.captured import CapturedShard, call_body, reply_body
 from tests.shards.mutation import mutations
 
 SOURCE, HERE = ShardId(0), ShardId(1)
@@ -157,6 +158,17 @@ def test_the_certificate_of_another_shard_is_refused() -> None:
     assert code_of(forged, chain) == "wrong_validator_set"
 
 
+def test_a_captured_shard_cannot_speak_for_another_even_to_a_caller_that_knows_its_certificate() -> None:
+    captured = CapturedShard(CHAIN, 2)
+    captured.shard = SOURCE
+    forged = captured.bundle(HERE, [call_body(b"\x05" * 32, 10**6)], value_sent=2 * 10**6)
+    assert forged.certificate.commitment.shard == 2
+    assert code_of(forged) == "wrong_shard"
+    with pytest.raises(Refused) as caught:
+        verify_bundle(forged, CHAIN.context, HERE, ED25519, lambda certificate: None)
+    assert caught.value.code == "wrong_shard"
+
+
 def test_a_commitment_of_another_epoch_or_validator_set_is_refused() -> None:
     bundle = CHAIN.bundle(SOURCE, HERE, 0)
     for field, value, code in (
@@ -217,7 +229,7 @@ def test_everything_cheap_is_checked_before_a_signature_is() -> None:
     bundle = CHAIN.bundle(SOURCE, HERE, 3, 5)
     for changed in (
         replace(bundle, head=replace(bundle.head, destination=ShardId(2))),
-        replace(bundle, first=SequenceNumber(11)),
+        replace(bundle, first=SequenceNumber(10)),
         replace(bundle, peaks=()),
         CHAIN.bundle(SOURCE, 2, 0),
     ):

@@ -1,4 +1,4 @@
-"""What is written is found again, by height, by id and by place in a stream; and pruning breaks no proof of the rest."""
+"""What is written is found again, by height, id and place in a stream; pruning breaks no proof of the rest."""
 
 from collections.abc import Sequence
 
@@ -13,6 +13,7 @@ from primitives.codec import encode
 from primitives.identifiers import Hash, Height, MessageId, ShardId, TransactionId
 from primitives.identifiers import Sequence as SequenceNumber
 from primitives.signatures import ED25519
+from primitives.storage import Write
 from shards import chain_store, pruning, queries, stream_store
 from shards.bundles import decode_bundle, verify_bundle
 from shards.commitments import commitment_hash
@@ -81,7 +82,9 @@ def test_a_transaction_is_found_by_id_from_finalization_on(chain: StoredChain) -
     raws = [chain.local(0, alice, bob, 5), chain.local(0, bob, alice, 6)]
     chain.run(0, raws, execute=False)
     for index, raw in enumerate(raws):
-        assert chain_store.transaction_place(chain.stores[0], transaction_id(raw)) == chain_store.Place(Height(1), index)
+        assert chain_store.transaction_place(chain.stores[0], transaction_id(raw)) == chain_store.Place(
+            Height(1), index
+        )
     assert chain_store.transaction_place(chain.stores[0], TransactionId(bytes(32))) is None
     assert chain_store.transaction_place(chain.stores[1], transaction_id(raws[0])) is None
 
@@ -101,11 +104,13 @@ def test_a_transaction_is_found_whatever_era_it_was_in(chain: StoredChain) -> No
 
 def test_both_shards_find_a_message_by_id_and_by_its_place_in_the_stream(chain: StoredChain) -> None:
     alice, bob = chain.accounts[:2]
-    sent = chain.run(0, [chain.remote(0, alice, 1, bob, each, nonce=each) for each in range(3)]).sent[1]
+    sent = chain.run(0, [chain.remote(0, alice, 1, bob, 1 + each, nonce=each) for each in range(3)]).sent[1]
     chain.carry(0, 1)
     at_source = chain_store.message_place(chain.stores[0], sent.message_id)
     at_destination = chain_store.message_place(chain.stores[1], sent.message_id)
-    assert at_source == chain_store.MessagePlace(chain_store.Place(Height(1), 1), False, ShardId(0), ONE, SequenceNumber(1))
+    assert at_source == chain_store.MessagePlace(
+        chain_store.Place(Height(1), 1), False, ShardId(0), ONE, SequenceNumber(1)
+    )
     assert at_destination is not None
     assert at_destination.received
     assert (at_destination.source, at_destination.sequence) == (0, 1)
@@ -168,7 +173,7 @@ def test_every_node_of_a_stream_is_found_in_its_batch(batches: list[int]) -> Non
             made += b"".join(node.hash for node in new)
             nodes.update({(node.level, node.index): node.hash for node in new})
         key = chain_store.lane_record_key(ONE, SequenceNumber(first))
-        store.commit([chain_store.Write(chain_store.STREAM_NODES, key, made)])
+        store.commit([Write(chain_store.STREAM_NODES, key, made)])
     read = stream_store.stream_nodes(store, ONE)
     assert {place: read(*place) for place in nodes} == nodes
     assert read(0, peaks.size) is None

@@ -14,7 +14,8 @@ from shards.messages import Call, Outcome, Reply, message_decoder
 from shards.outcome import Execution
 from shards.receipts import CallReceipt, DiscardReceipt, FreezeReceipt, ReplyReceipt
 from shards.state import decode_freeze, freeze_key, message_key, open_call_key
-from tests.shards.builders import BALANCE, CapturedShard, TestAccount, TestChain, call_body, receipts_of, reply_body
+from tests.shards.builders import BALANCE, TestAccount, TestChain, receipts_of
+from tests.shards.captured import CapturedShard, call_body, reply_body
 
 SOURCE, HOME = ShardId(1), ShardId(0)
 

@@ -10,13 +10,14 @@ from msgspec.structs import replace
 
 from consensus.block import block_id_of
 from primitives import mmr
-from primitives.amounts import Amount, pack_amount, unpack_amount
+from primitives.amounts import MAX_SUPPLY, Amount, pack_amount, unpack_amount
 from primitives.codec import encode
 from primitives.errors import InvariantViolated, Refused
 from primitives.identifiers import Hash, ShardId
 from primitives.merkle import inclusion_proof, leaf_hash, verify_inclusion
 from primitives.state_tree import value_hash, verify_proof
 from shards.commitments import Commitment, commitment_hash
+from shards.genesis import ChainContext
 from shards.items import ItemKind, pack_item
 from shards.lanes import unused_head
 from shards.ledger import Ledger
@@ -98,11 +99,11 @@ def test_readers_see_the_state_before_a_block_until_it_is_applied() -> None:
 
 def test_executing_again_forgets_what_was_not_applied() -> None:
     chain = TestChain()
-    alice, bob = chain.accounts[:2]
+    alice, bob, carol, dave = chain.accounts
     ledger = chain.shards[0].ledger
     one, other = (
         next_block(ledger, chain.context, ShardId(0), [pack_item(ItemKind.TRANSACTION, raw)], chain.time_ms + 1)
-        for raw in (chain.local(0, alice, bob, 5), chain.local(0, bob, alice, 6))
+        for raw in (chain.local(0, alice, bob, 5), chain.local(0, carol, dave, 6))
     )
     forgotten = ledger.execute(one)
     execution = ledger.execute(other)
@@ -320,3 +321,18 @@ def test_executions_carry_what_restores_a_state_from_the_one_before() -> None:
     assert before == dict(chain.shards[0].ledger.entries())
     assert encode(execution.commitment) == encode(chain.shards[0].ledger.commitment)
     assert pack_amount(Amount(0)) == execution.commitment.supply.received
+
+
+def test_a_genesis_with_more_money_than_there_may_be_is_refused_bonds_included() -> None:
+    genesis = TestChain().context.genesis
+    shard = genesis.shards[0]
+    first, *others = shard.validators.validators
+    for bond, refused in ((MAX_SUPPLY, True), (BOND, False)):
+        members = (replace(first, bond=pack_amount(bond)), *others)
+        changed = replace(shard, validators=replace(shard.validators, validators=members))
+        candidate = replace(genesis, shards=(changed, *genesis.shards[1:]))
+        if refused:
+            with pytest.raises(Refused):
+                ChainContext(candidate)
+        else:
+            assert ChainContext(candidate).chain_id == TestChain().context.chain_id

@@ -25,7 +25,8 @@ from shards.state import (
     path_of_key,
 )
 from shards.streams import head_leaf
-from tests.shards.builders import BOND, CapturedShard, TestChain, call_body, reply_body
+from tests.shards.builders import BOND, TestChain
+from tests.shards.captured import CapturedShard, call_body, reply_body
 
 CALL, TRACE = CallId(b"\x03" * 32), TransactionId(b"\x04" * 32)
 HERE, PEER = ShardId(0), ShardId(1)

@@ -14,7 +14,8 @@ from shards.outcome import Execution
 from shards.receipts import TransactionReceipt
 from shards.state import decode_open_call, message_key, open_call_key
 from shards.transactions import Operation, Transfer, parse_transaction
-from tests.shards.builders import BALANCE, GENESIS_TIME, CapturedShard, TestAccount, TestChain, receipts_of
+from tests.shards.builders import BALANCE, GENESIS_TIME, TestAccount, TestChain, receipts_of
+from tests.shards.captured import CapturedShard
 
 LOCAL_FEE = TRANSACTION_GAS + OPERATION_GAS
 REMOTE_HOME_FEE = TRANSACTION_GAS + OPERATION_GAS + SEND_GAS

@@ -1,0 +1,261 @@
+"""`ostraka accounts`, `faucet`, `balance`, `transfer`, `wait`, `trace`: accounts and what moves between them."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from testnet.cli.common import (
+    FAILED,
+    INTERRUPTED,
+    CommandFailed,
+    HomeOption,
+    JsonOption,
+    command,
+    complain,
+    example,
+    output,
+    people,
+    running,
+    say,
+    show,
+)
+
+if TYPE_CHECKING:
+    from testnet.client import Sent, Settlement
+    from testnet.network import Network
+    from testnet.run_file import RunInfo
+
+TimeoutOption = Annotated[
+    float, typer.Option("--timeout", min=0.1, max=86400, help="Seconds to wait; the transfer goes on regardless.")
+]
+IdArgument = Annotated[str, typer.Argument(help="Id of a transaction, as `ostraka transfer` prints it.")]
+
+FAUCET_SHARE = "1000"
+"""Obols that `ostraka faucet` gives when nothing else is said."""
+
+
+def add_to(app: typer.Typer) -> None:
+    """Hang this module's commands under `app`."""
+    app.command(epilog=example("ostraka accounts", "ostraka accounts --json"))(accounts)
+    app.command(epilog=example("ostraka balance alice@0", "ostraka balance bob"))(balance)
+    app.command(
+        epilog=example(
+            "ostraka transfer alice bob@2 25",
+            "ostraka transfer bob@2 carol@1 0.5 --memo lunch",
+            "ostraka transfer alice bob@2 25 --no-wait --json",
+        )
+    )(transfer)
+    app.command(epilog=example("ostraka faucet alice@1", "ostraka faucet dave@2 5000"))(faucet)
+    app.command(epilog=example("ostraka wait TRANSACTION_ID"))(wait)
+    app.command(epilog=example("ostraka trace TRANSACTION_ID", "ostraka trace TRANSACTION_ID --json"))(trace)
+
+
+@command
+def accounts(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List the development accounts of this testnet. Their keys are PUBLIC."""
+    info = running(home)
+    show({"accounts": [{"name": name, "address": account.address} for name, account in info.accounts.items()]})
+    say("PUBLIC development keys: anyone can spend from these accounts. Secret seeds: run.json")
+    for name, account in info.accounts.items():
+        say(f"  {name:<10} {account.address}")
+
+
+@command
+def balance(
+    who: Annotated[str, typer.Argument(help="A name or address, with a shard: alice@2. Without: on every shard.")],
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what an account has, on one shard or on all of them."""
+    from primitives.amounts import Amount, format_obol
+    from testnet.network import connect
+    from testnet.places import parse_who
+
+    info = running(home)
+    account = parse_who(who, info)
+    wanted = [account.shard] if account.shard is not None else list(range(info.shards))
+    with connect(info) as net:
+        answers = [net.account(shard, account.key) for shard in wanted]
+    show(
+        {
+            "account": account.name,
+            "address": answers[0].address,
+            "balances": [
+                {
+                    "shard": answer.shard,
+                    "height": answer.height,
+                    "obol": format_obol(Amount(int(answer.balance))),
+                    "nonce": answer.nonce,
+                    "open_calls": answer.open_calls,
+                }
+                for answer in answers
+            ],
+        }
+    )
+    for answer in answers:
+        waiting = f" · {answer.open_calls} calls in flight" if answer.open_calls else ""
+        amount = format_obol(Amount(int(answer.balance)))
+        say(f"{account.name}@{answer.shard}  {amount} obol at height {answer.height}{waiting}")
+
+
+@command
+def transfer(
+    sender: Annotated[str, typer.Argument(metavar="FROM", help="A development account, like alice or alice@1.")],
+    to: Annotated[str, typer.Argument(metavar="TO@SHARD", help="A name or an address with a shard: bob@2.")],
+    amount: Annotated[str, typer.Argument(help="Obols: 25 or 0.5")],
+    from_shard: Annotated[str | None, typer.Option("--from-shard", help="Shard that pays; default 0.")] = None,
+    memo: Annotated[str, typer.Option("--memo", help="Up to 64 bytes that everybody can read.")] = "",
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Return once it is settled, or once it is sent.")
+    ] = True,
+    timeout: TimeoutOption = 60.0,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send obols from one account to another, on the same shard or across shards.
+
+    --json prints one object: id, outcome (settled, failed, expired, refused or pending), blocks, seconds, message_id.
+    The exit code is 0 for settled (with --no-wait: for pending), 1 for anything else.
+    """
+    from primitives.amounts import parse_obol
+    from testnet.places import parse_who
+
+    info = running(home)
+    payer, payee = parse_who(sender, info), parse_who(to, info)
+    source = _source_shard(payer.shard, from_shard, info)
+    _move(info, payer.name, payer.key, source, to, payee.shard, parse_obol(amount), memo, wait=wait, timeout=timeout)
+
+
+def _source_shard(written: int | None, option: str | None, info: "RunInfo") -> int:
+    """Shard that pays: said once, or shard 0."""
+    from primitives.errors import Refused
+    from testnet.places import parse_shard
+
+    asked = parse_shard(option, info) if option is not None else None
+    if written is not None and asked is not None and written != asked:
+        raise Refused("bad_place", f"FROM says shard {written}, --from-shard says {asked}; say it once")
+    return written if written is not None else asked or 0
+
+
+@command
+def faucet(
+    who: Annotated[str, typer.Argument(help="A name or address, with a shard: alice@1. Without: shard 0.")],
+    amount: Annotated[str, typer.Argument(help="Obols.")] = FAUCET_SHARE,
+    timeout: TimeoutOption = 60.0,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give an account development obols: a transfer from the faucet's account on the same shard."""
+    from primitives.amounts import parse_obol
+    from testnet.manifest import FAUCET
+    from testnet.places import parse_who
+
+    info = running(home)
+    payee = parse_who(who, info)
+    payer = parse_who(FAUCET, info)
+    shard = payee.shard or 0
+    _move(info, FAUCET, payer.key, shard, who, shard, parse_obol(amount), "", wait=True, timeout=timeout)
+
+
+def _move(
+    info: "RunInfo",
+    name: str,
+    key: Any,
+    source: int,
+    to: str,
+    destination: int | None,
+    amount: Any,
+    memo: str,
+    *,
+    wait: bool,
+    timeout: float,
+) -> None:
+    """Send, and follow what becomes of it."""
+    from testnet.network import connect
+    from testnet.places import Who, parse_who, seed_of
+
+    target = parse_who(to, info)
+    with connect(info) as net:
+        sent = net.send(
+            seed_of(Who(name, key, source), info),
+            source,
+            target.key,
+            source if destination is None else destination,
+            amount,
+            memo.encode(),
+        )
+        if not wait:
+            _report(net.pending(sent), "")
+            say(f"  follow it: ostraka wait {sent.id.hex()}")
+            return
+        _follow(net, sent, timeout)
+
+
+def _follow(net: "Network", sent: "Sent", timeout: float) -> None:
+    """Wait for a transfer to settle and tell how it went; Ctrl-C only stops the waiting."""
+    from testnet.client import Settlement
+
+    console = people(stderr=True)
+    try:
+        if console.is_terminal and not output.as_json:
+            with console.status(f"{sent.id.hex()[:16]}… waiting"):
+                settlement: Settlement = net.wait(sent, timeout)
+        else:
+            settlement = net.wait(sent, timeout)
+    except KeyboardInterrupt:
+        where = f"it goes on by itself. Its id is {sent.id.hex()}; follow it with: ostraka wait {sent.id.hex()}"
+        complain("interrupted", f"interrupted; {where}", INTERRUPTED, fault="not_yet")
+        raise typer.Exit(INTERRUPTED) from None
+    _report(settlement, net.drawn_trace(sent.id))
+    if settlement.outcome == "pending":
+        say(f"  not settled after {timeout:g} s; it goes on. Follow it: ostraka wait {sent.id.hex()}")
+    if settlement.outcome != "settled":
+        raise typer.Exit(FAILED)
+
+
+def _report(settlement: "Settlement", drawn: str) -> None:
+    """Say how a transfer stands."""
+    show(settlement.as_dict())
+    if drawn:
+        say(drawn)
+    else:
+        mark = {"settled": "✓", "pending": "…"}.get(settlement.outcome, "✗")
+        say(f"{mark} {settlement.outcome}{': ' + settlement.detail if settlement.detail else ''}")
+    say(f"  transaction {settlement.id.hex()}")
+    if settlement.message_id is not None:
+        say(f"  message     {settlement.message_id.hex()}")
+
+
+@command
+def wait(
+    transaction_id: IdArgument,
+    timeout: TimeoutOption = 60.0,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Wait until a transaction has settled, and say how. Same output and exit codes as `ostraka transfer`."""
+    from primitives.identifiers import TransactionId
+    from testnet.network import connect
+    from testnet.places import parse_id
+
+    wanted = TransactionId(parse_id(transaction_id, "the id of a transaction"))
+    with connect(running(home)) as net:
+        _follow(net, net.find(wanted), timeout)
+
+
+@command
+def trace(transaction_id: IdArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Draw where a transaction has been: every shard, every hop, every proof."""
+    from primitives.identifiers import TransactionId
+    from testnet.network import connect
+    from testnet.places import parse_id
+
+    wanted = TransactionId(parse_id(transaction_id, "the id of a transaction"))
+    with connect(running(home)) as net:
+        found = net.trace(wanted)
+        if found.root is None:
+            raise CommandFailed(FAILED, "unknown_transaction", f"no shard knows transaction {transaction_id} (yet)")
+        if output.as_json:
+            show(net.trace_dict(found))
+        else:
+            say(net.drawn_trace(wanted))

@@ -1,0 +1,251 @@
+"""A running testnet for asyncio programs: send, wait, read, trace. `testnet.network` has the synchronous face."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from primitives.addresses import parse_address
+from primitives.errors import Refused
+from primitives.identifiers import ChainId, Milliseconds, Nonce, PublicKey, SecretSeed, ShardId, TransactionId
+from primitives.signatures import public_key_of
+from shards.node import api_types as api
+from shards.node.client import NodeError
+from shards.trace_parts import TracePart
+from shards.traces import Trace, assemble_trace
+from shards.transactions import transaction_id
+from testnet.gateway import ShardGateway
+from testnet.run_file import RunInfo
+from testnet.transfers import Payment, sign_payment
+
+POLL_SECONDS = 0.02
+"""Pause between two looks at a transfer; a fraction of the time between two blocks."""
+
+RESUBMIT_SECONDS = 2.0
+"""A transaction that is not final after this is handed to the next validator too: the first may have died with it."""
+
+SUBMIT_ATTEMPTS = 8
+"""Somebody else may use the same account at the same time; each attempt takes the next nonce."""
+
+MOVED_NONCE = frozenset({"nonce_gap", "nonce_used", "replacement_underpriced", "fee_too_low_to_replace"})
+"""Refusals that say: another transaction took this nonce."""
+
+Outcome = Literal["settled", "failed", "expired", "refused", "pending"]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A transaction that a validator has accepted; `raw` is None when this program did not send it."""
+
+    id: TransactionId
+    source: int
+    raw: bytes | None
+    begun: float | None
+    """Reading of the monotonic clock, when this program sent it."""
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """How a transaction stands. `blocks` are those of its source shard from the transaction to the reply, both counted."""
+
+    id: TransactionId
+    outcome: Outcome
+    detail: str
+    blocks: int
+    seconds: float
+    """Since it was sent by this program, otherwise between the two blocks."""
+    message_id: bytes | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "id": self.id.hex(),
+            "outcome": self.outcome,
+            "blocks": self.blocks,
+            "seconds": round(self.seconds, 3),
+            "message_id": None if self.message_id is None else self.message_id.hex(),
+            "detail": self.detail,
+        }
+
+
+class AsyncNetwork:
+    """All shards of a running testnet; use it in `async with`."""
+
+    def __init__(self, info: RunInfo) -> None:
+        self.info = info
+        self._chain_id = ChainId(bytes.fromhex(info.chain_id))
+        self._gateways: tuple[ShardGateway, ...] = ()
+        self._turns: dict[tuple[int, PublicKey], asyncio.Lock] = {}
+
+    async def __aenter__(self) -> Self:
+        """Open connections (lazily)."""
+        self._gateways = tuple(ShardGateway(shard, self.info.validators_of(shard)) for shard in range(self.info.shards))
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Close them."""
+        for gateway in self._gateways:
+            await gateway.close()
+
+    def key(self, name: str) -> PublicKey:
+        """Address of a development account."""
+        return parse_address(self.info.accounts[name].address)
+
+    def seed(self, name: str) -> SecretSeed:
+        """Secret seed of a development account."""
+        return SecretSeed(bytes.fromhex(self.info.accounts[name].secret_seed))
+
+    async def status(self, shard: int) -> api.StatusAnswer:
+        """Status of the validator of a shard that is furthest."""
+        answers = await self._gateways[shard].ask_quorum(lambda node: node.status())
+        return max(answers, key=lambda answer: (answer.certified_height, answer.executed_height))
+
+    async def account(self, shard: int, key: PublicKey) -> api.AccountAnswer:
+        """An account as the validator that is furthest has it."""
+        answers = await self._gateways[shard].ask_quorum(lambda node: node.account(key.hex()))
+        return max(answers, key=lambda answer: answer.height)
+
+    async def blocks(self, shard: int, first: int, limit: int) -> list[api.BlockSummary]:
+        """Finalized blocks of a shard."""
+        return (await self._gateways[shard].ask(lambda node: node.blocks(first, limit))).blocks
+
+    async def streams(self, shard: int) -> api.StreamsAnswer:
+        """Newest certificate of a shard with all its stream heads.
+
+        Raises:
+            Refused: `unreachable`; `not_ready` while nothing is certified.
+
+        """
+        answers = await self._gateways[shard].ask_quorum(lambda node: node.streams())
+        found = [answer for answer in answers if answer is not None]
+        if not found:
+            raise Refused("not_ready", f"shard {shard} has certified nothing yet")
+        return max(found, key=lambda answer: answer.height)
+
+    async def message_proof(self, message_id: bytes) -> bytes:
+        """Exported proof that a message was sent, from the shard that sent it.
+
+        Raises:
+            Refused: `unknown_message`, or why it cannot be proved yet.
+
+        """
+        refusal: NodeError | None = None
+        for gateway in self._gateways:
+            try:
+                return await gateway.ask(lambda node: node.message_proof(message_id.hex()))
+            except NodeError as error:
+                refusal = refusal if refusal is not None and error.code == "not_found" else error
+        detail = refusal.detail if refusal is not None else "there are no shards"
+        raise Refused("unknown_message", f"no shard can prove message {message_id.hex()[:16]}…: {detail}")
+
+    async def send(
+        self, seed: SecretSeed, source: int, to: PublicKey, destination: int, amount: int, memo: bytes = b""
+    ) -> Sent:
+        """Sign a transfer of `amount` base units and hand it to a validator of `source`.
+
+        Raises:
+            NodeError: what the ledger refused (`overdraft`, `bad_amount`, …).
+            Refused: `unreachable`.
+
+        """
+        payment = Payment(ShardId(source), ShardId(destination), to, amount, memo)
+        key = public_key_of(seed)
+        turn = self._turns.setdefault((source, key), asyncio.Lock())
+        async with turn:
+            for attempt in range(SUBMIT_ATTEMPTS):
+                account = await self._gateways[source].ask(lambda node: node.account(key.hex()))
+                now_ms = Milliseconds(time.time_ns() // 1_000_000)
+                raw = sign_payment(payment, self._chain_id, seed, Nonce(account.next_nonce), now_ms)
+                result = await self._submit(source, raw)
+                if result.status != "refused":
+                    return Sent(transaction_id(raw), source, raw, time.monotonic())
+                if result.code not in MOVED_NONCE or attempt == SUBMIT_ATTEMPTS - 1:
+                    raise NodeError(result.code, result.detail, "yours")
+                await asyncio.sleep(POLL_SECONDS)
+        raise AssertionError
+
+    async def _submit(self, shard: int, raw: bytes) -> api.SubmitResult:
+        """Hand one transaction to a validator."""
+        answer = await self._gateways[shard].ask(lambda node: node.submit([raw]))
+        return answer.results[0]
+
+    async def find(self, wanted: TransactionId) -> Sent:
+        """The shard of a transaction that somebody sent.
+
+        Raises:
+            Refused: `unknown_transaction`.
+
+        """
+        for shard in range(self.info.shards):
+            if await self._look_up(shard, wanted) is not None:
+                return Sent(wanted, shard, None, None)
+        raise Refused(
+            "unknown_transaction", f"no shard knows transaction {wanted.hex()}; was it sent to another testnet?"
+        )
+
+    async def _look_up(self, shard: int, wanted: TransactionId) -> api.TransactionAnswer | None:
+        """What a shard knows of a transaction."""
+        try:
+            return await self._gateways[shard].ask(lambda node: node.transaction(wanted.hex()))
+        except NodeError as error:
+            if error.code == "not_found":
+                return None
+            raise
+
+    async def wait(self, sent: Sent, seconds: float = 60.0) -> Settlement:
+        """Wait until a transaction has settled, at most `seconds`; a transaction that waits too long is sent again."""
+        begin = again = time.monotonic()
+        while True:
+            answer = await self._look_up(sent.source, sent.id)
+            settlement = judge(sent, answer)
+            now = time.monotonic()
+            if settlement.outcome != "pending" or now - begin > seconds:
+                return settlement
+            if (
+                sent.raw is not None
+                and (answer is None or answer.level == "accepted")
+                and now - again > RESUBMIT_SECONDS
+            ):
+                again = now
+                result = await self._submit(sent.source, sent.raw)
+                if result.status == "refused" and await self._look_up(sent.source, sent.id) is None:
+                    return _settlement(sent, "refused", f"{result.code}: {result.detail}", 0, None)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def trace(self, wanted: TransactionId) -> Trace:
+        """The call tree of a transaction, put together from all shards."""
+        parts = await asyncio.gather(*(self._trace_parts(gateway, wanted) for gateway in self._gateways))
+        return assemble_trace([part for found in parts for part in found])
+
+    async def _trace_parts(self, gateway: ShardGateway, wanted: TransactionId) -> list[TracePart]:
+        """What the validators of one shard know of a trace."""
+        try:
+            return await gateway.ask_quorum(lambda node: node.trace_part(wanted.hex()))
+        except NodeError as error:
+            if error.code == "not_found":
+                return []
+            raise
+
+
+def judge(sent: Sent, answer: api.TransactionAnswer | None) -> Settlement:
+    """How a transaction stands, from what its source shard says of it."""
+    if answer is None or answer.height is None or answer.receipt is None:
+        return _settlement(sent, "pending", "" if answer is None else answer.level, 0, None)
+    messages = answer.sent
+    message_id = bytes.fromhex(messages[0].message.message_id) if messages else None
+    last = max([answer.height, *(each.answered_height or 0 for each in messages)])
+    blocks = last - answer.height + 1
+    if answer.level != "settled":
+        return _settlement(sent, "pending", answer.level, blocks, message_id)
+    if answer.receipt.outcome != "ok":
+        return _settlement(sent, "failed", f"{answer.receipt.outcome}: {answer.receipt.detail}", blocks, message_id)
+    for each in messages:
+        for outcome in ("failed", "expired", "refused"):
+            if each.outcome == outcome:
+                return _settlement(sent, outcome, each.detail, blocks, message_id)
+    return _settlement(sent, "settled", "", blocks, message_id)
+
+
+def _settlement(sent: Sent, outcome: Outcome, detail: str, blocks: int, message_id: bytes | None) -> Settlement:
+    seconds = 0.0 if sent.begun is None else time.monotonic() - sent.begun
+    return Settlement(sent.id, outcome, detail, blocks, seconds, message_id)

@@ -1,0 +1,43 @@
+"""Every planted bug is caught at its witness, and the same run without it is clean."""
+
+import pytest
+
+from primitives.errors import InvariantViolated
+from testnet.simulator.mutants import MUTANTS, WITNESSES
+from testnet.simulator.mutation import Mutant, Rewrite, Witness, hunt, planted
+from testnet.simulator.settings import SimulationSettings
+from testnet.simulator.world import run_simulation
+
+
+@pytest.mark.parametrize("witness", WITNESSES, ids=lambda witness: witness.mutant.name)
+def test_a_planted_bug_is_caught_and_its_clean_run_is_clean(witness: Witness) -> None:
+    with planted(witness.mutant):
+        mutated = run_simulation(witness.settings)
+    assert [violation.invariant for violation in mutated.violations[:1]] == [witness.invariant], mutated.text()
+    assert "again: python -m testnet.simulator" in mutated.text()
+    clean = run_simulation(witness.settings)
+    assert clean.passed, clean.text()
+
+
+def test_there_are_enough_mutants_and_each_has_a_witness() -> None:
+    assert len(MUTANTS) >= 20
+    assert [witness.mutant for witness in WITNESSES] == list(MUTANTS)
+
+
+def test_the_mutants_break_every_kind_of_promise() -> None:
+    assert {witness.invariant for witness in WITNESSES} >= {"S2", "S3", "S4", "V1", "X1", "X2", "X4", "D1", "L1", "H1"}
+
+
+def test_a_mutant_that_no_longer_fits_the_code_fails_loudly() -> None:
+    stale = Mutant(
+        "stale", (Rewrite("shards.validator.inbox:fits", "words that are not there", ""),), SimulationSettings(0)
+    )
+    with pytest.raises(InvariantViolated, match="must contain"), planted(stale):
+        pass
+
+
+def test_the_hunt_finds_a_witness() -> None:
+    quorum = next(mutant for mutant in MUTANTS if mutant.name == "quorum_off_by_one")
+    found = hunt(quorum, range(1, 3))
+    assert found is not None
+    assert found[1].invariant == "S3"
