@@ -26,6 +26,7 @@ from consensus.messages import (
     Vote,
     certified_proposal,
     signed_bytes,
+    votes_of,
 )
 from consensus.outbox import Outbox
 from consensus.pacing import Pacer, Rules
@@ -210,10 +211,8 @@ class Context:
     def _count_signers(self, certificate: Certificate) -> None:
         """Look at the votes of a verified certificate as votes: they may contradict others that we hold."""
         state = self.views.at(certificate.statement.view)
-        quorum = certificate.quorum
-        for signer, signature in zip(quorum.indices(), quorum.signatures, strict=True):
-            if state.tally is not None:
-                vote = Vote(certificate.statement, signer, signature)
+        if state.tally is not None:
+            for vote in votes_of(certificate):
                 self._blame(state, state.tally.add(vote, verified=True).offences)
 
     def _blame(self, state: ViewState, offences: tuple[Offence, ...]) -> None:

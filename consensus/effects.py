@@ -49,7 +49,8 @@ class BuildBlock:
     """Ask the application for a block on this parent; it answers with `BlockBuilt`.
 
     `ancestors` are the blocks after the last finalized one up to and including the parent, oldest first: what
-    the application has not been told is final but must build upon.
+    the application has not been told is final but must build upon. The block's chain, shard, epoch, height and
+    parent must be the ones that follow, and its time later than `parent_time_ms`, whatever the clock says.
     """
 
     view: View

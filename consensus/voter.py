@@ -26,9 +26,6 @@ from primitives.codec import encode
 from primitives.errors import invariant
 from primitives.identifiers import BlockId, Milliseconds, View
 
-NULLIFY_QUORUM_HINT = 1
-"""Added to f: when so many give a view up, one of them is honest and has waited long enough for all of us."""
-
 
 class Voter:
     """The voting rules of one validator. A follower runs them too and casts nothing."""
@@ -271,7 +268,8 @@ class Voter:
             return None
         cannot_vote = state.is_invalid or (state.is_equivocated and not state.own_votes)
         given_up_by = state.tally.support(Nullify(context.committee.epoch, state.view)) if state.tally else 0
-        if cannot_vote or given_up_by >= context.committee.max_faulty + NULLIFY_QUORUM_HINT:
+        # Of f + 1 validators one is honest, and has waited long enough for all of us.
+        if cannot_vote or given_up_by > context.committee.max_faulty:
             return context.now.monotonic_ms
         expected_ms = self._expected_ms()
         if state.proposed_ms is not None:

@@ -117,9 +117,9 @@ class Mempool:
         queue = self._queues.queue(sender)
         return Nonce(max(account.nonce, queue.next_nonce) if queue is not None else account.nonce)
 
-    def oldest(self, count: int) -> list[SignedTransaction]:
-        """The transactions that came first, for saying them again to peers."""
-        return [entry.transaction for entry in islice(self._queues.by_id.values(), count)]
+    def oldest(self, count: int, skip: int = 0) -> list[SignedTransaction]:
+        """The transactions that came first, after `skip` others, for saying them again to peers."""
+        return [entry.transaction for entry in islice(self._queues.by_id.values(), skip, skip + count)]
 
     # --- admission ----------------------------------------------------------------------------------------------------
 
@@ -138,7 +138,7 @@ class Mempool:
         transaction = parse_transaction(raw)
         self._check_terms(transaction, now_ms)
         # Gaps are judged at `insert`: what closes them may be in the same batch, its signature not verified yet.
-        self._check_place(transaction, max_gap=MAX_SENDER_TRANSACTIONS)
+        self._check_place(entry_of(transaction), max_gap=MAX_SENDER_TRANSACTIONS)
         return transaction
 
     def insert(self, transaction: SignedTransaction, *, now_ms: int, from_client: bool) -> None:
@@ -152,12 +152,13 @@ class Mempool:
         self._refuse_known(transaction.id)
         if transaction.body.valid_until_ms < now_ms:
             raise Refused("expired", "it expired while its signature was being verified; sign it again")
-        account, replaced = self._check_place(transaction, max_gap=0 if from_client else MAX_PARKED)
+        new = entry_of(transaction)
+        account, replaced = self._check_place(new, max_gap=0 if from_client else MAX_PARKED)
         if replaced is not None:
             self._remove(replaced)
         else:
-            self._make_room(transaction)
-        self._queues.add(transaction, account.nonce)
+            self._make_room(new)
+        self._queues.add(new, account.nonce)
         self._expiring.setdefault(transaction.body.valid_until_ms >> EXPIRY_SHIFT, {})[transaction.id] = None
 
     def _refuse_known(self, wanted: TransactionId) -> None:
@@ -185,18 +186,16 @@ class Mempool:
                     "deadline_too_far", f"the deadline {operation.deadline_ms} ms is later than {latest} ms (24 h)"
                 )
 
-    def _check_place(self, transaction: SignedTransaction, *, max_gap: int) -> tuple[Account, Entry | None]:
+    def _check_place(self, new: Entry, *, max_gap: int) -> tuple[Account, Entry | None]:
         """Check against account and queue; also return the account and what would be replaced."""
-        body = transaction.body
-        account = self._account_of(body.sender)
-        queue = self._queues.queue(body.sender)
+        account = self._account_of(new.sender)
+        queue = self._queues.queue(new.sender)
         expected = max(account.nonce, queue.next_nonce) if queue is not None else account.nonce
-        if body.nonce < account.nonce:
-            raise Refused("nonce_used", f"nonce {body.nonce} is used; the next of this account is {expected}")
-        if body.nonce > expected + max_gap:
-            raise Refused("nonce_gap", f"nonce {body.nonce} leaves a gap; the next of this account is {expected}")
-        replaced = queue.entries.get(body.nonce) if queue is not None else None
-        new = entry_of(transaction, 0)
+        if new.nonce < account.nonce:
+            raise Refused("nonce_used", f"nonce {new.nonce} is used; the next of this account is {expected}")
+        if new.nonce > expected + max_gap:
+            raise Refused("nonce_gap", f"nonce {new.nonce} leaves a gap; the next of this account is {expected}")
+        replaced = queue.entries.get(new.nonce) if queue is not None else None
         if replaced is not None:
             _check_replacement(new, replaced)
         waiting, waiting_bytes, waiting_cost = 0, 0, 0
@@ -244,8 +243,7 @@ class Mempool:
             raise Refused("mempool_full", "the mempool is full; a higher fee limit would find a place")
         return victim
 
-    def _make_room(self, transaction: SignedTransaction) -> None:
-        new = entry_of(transaction, 0)
+    def _make_room(self, new: Entry) -> None:
         while self._is_full(new.size):
             queue = self._queues.queue(new.sender)
             self._remove(self._check_worth(new, len(queue.entries) if queue is not None else 0))
@@ -338,6 +336,32 @@ class Mempool:
                 if nonce >= 0 and selection.take(queue.entries.get(nonce))
             ]
         return selection.chosen
+
+    def has_offer(
+        self,
+        *,
+        time_ms: int,
+        next_nonce: Callable[[PublicKey], Nonce],
+        blocked: frozenset[ShardId],
+        max_waiting: int,
+    ) -> bool:
+        """Whether `select` would choose anything; nobody loses a turn by the question.
+
+        Looks at no more than `max_waiting` senders of the second line, at others each time.
+        """
+        lines = self._queues
+        probe = Selection(MAX_BYTES, MAX_BYTES, 1, time_ms, blocked)
+        for line, looked_at in ((lines.ready, None), (lines.waiting, max_waiting)):
+            passed_over: list[PublicKey] = []
+            for sender, queue in islice(line.items(), looked_at):
+                if probe.take(queue.entries.get(next_nonce(sender))):
+                    break
+                passed_over.append(sender)
+            for sender in passed_over:
+                lines.waiting[sender] = line.pop(sender)
+            if probe.chosen:
+                return True
+        return False
 
 
 def _check_replacement(new: Entry, replaced: Entry) -> None:

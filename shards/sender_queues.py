@@ -25,38 +25,36 @@ class Entry:
     """A waiting transaction with what is asked of it again and again."""
 
     transaction: SignedTransaction
-    arrival: int
+    sender: PublicKey
+    nonce: int
+    size: int
+    """Bytes on the wire."""
     gas: int
     cost: int
     """Base units that it takes at most: amounts and fee limit."""
     fee_limit: int
+    arrival: int = 0
+    """Counts admissions; 0 before its own."""
     proposed: bool = False
-
-    @property
-    def size(self) -> int:
-        """Bytes on the wire."""
-        return len(self.transaction.raw)
-
-    @property
-    def nonce(self) -> int:
-        """Nonce of the transaction."""
-        return self.transaction.body.nonce
-
-    @property
-    def sender(self) -> PublicKey:
-        """Who signed it."""
-        return self.transaction.body.sender
 
     def rate(self) -> int:
         """Fee limit per gas, in millionths."""
         return self.fee_limit * RATE_SCALE // self.gas
 
 
-def entry_of(transaction: SignedTransaction, arrival: int) -> Entry:
-    """Entry for a newly admitted transaction; `arrival` counts admissions."""
+def entry_of(transaction: SignedTransaction) -> Entry:
+    """Entry of a transaction that may come to wait."""
     body = transaction.body
     fee_limit = unpack_amount(body.fee_limit)
-    return Entry(transaction, arrival, gas_at_home(body), total_amount(body) + fee_limit, fee_limit)
+    return Entry(
+        transaction,
+        body.sender,
+        body.nonce,
+        len(transaction.raw),
+        gas_at_home(body),
+        total_amount(body) + fee_limit,
+        fee_limit,
+    )
 
 
 @dataclass(slots=True)
@@ -93,24 +91,25 @@ class SenderQueues:
         yield from self.ready.items()
         yield from self.waiting.items()
 
-    def add(self, transaction: SignedTransaction, first_nonce: int) -> Entry:
+    def add(self, entry: Entry, first_nonce: int) -> None:
         """Append a transaction whose nonce is free; `first_nonce` is that of the account."""
-        sender = transaction.body.sender
+        sender = entry.sender
         self.arrivals += 1
-        entry = entry_of(transaction, self.arrivals)
-        queue = self.ready.get(sender) or self.waiting.pop(sender, None) or SenderQueue(first_nonce)
+        entry.arrival = self.arrivals
+        queue = self.ready.get(sender)
+        if queue is None:
+            # Something new to offer: whoever was passed over is looked at again.
+            queue = self.waiting.pop(sender) if sender in self.waiting else SenderQueue(first_nonce)
+            self.ready[sender] = queue
         invariant(entry.nonce not in queue.entries, "a nonce is used once")
-        # Something new to offer: whoever was passed over is looked at again.
-        self.ready.setdefault(sender, queue)
         queue.entries[entry.nonce] = entry
         queue.cost += entry.cost
         queue.size += entry.size
         self.size += entry.size
-        self.by_id[transaction.id] = entry
+        self.by_id[entry.transaction.id] = entry
         while queue.next_nonce in queue.entries:
             queue.next_nonce += 1
         self._note_victim(sender, queue)
-        return entry
 
     def remove(self, entry: Entry) -> None:
         """Take a waiting transaction out; later ones of its sender become parked."""
@@ -124,23 +123,23 @@ class SenderQueues:
         queue.cost -= entry.cost
         queue.size -= entry.size
         self.size -= entry.size
-        if not queue.entries:
-            self.ready.pop(sender, None)
-            self.waiting.pop(sender, None)
-        else:
-            self._note_victim(sender, queue)
+        self._after_removal(sender, queue)
 
     def advance(self, sender: PublicKey, nonce: int) -> list[Entry]:
         """Remove and return what an account that has come to `nonce` has left behind."""
         queue = self.queue(sender)
         if queue is None:
             return []
-        past = [queue.entries[each] for each in sorted(queue.entries) if each < nonce]
+        past = [entry for each, entry in queue.entries.items() if each < nonce]
         for entry in past:
-            self.remove(entry)
+            del queue.entries[entry.nonce], self.by_id[entry.transaction.id]
+            queue.cost -= entry.cost
+            queue.size -= entry.size
+            self.size -= entry.size
         queue.next_nonce = max(nonce, queue.next_nonce)
         while queue.next_nonce in queue.entries:
             queue.next_nonce += 1
+        self._after_removal(sender, queue)
         return past
 
     def victim(self) -> Entry | None:
@@ -167,6 +166,13 @@ class SenderQueues:
     def forget_victims(self) -> None:
         """Stop keeping the order of eviction: there is room again."""
         self._victims = None
+
+    def _after_removal(self, sender: PublicKey, queue: SenderQueue) -> None:
+        if queue.entries:
+            self._note_victim(sender, queue)
+        else:
+            self.ready.pop(sender, None)
+            self.waiting.pop(sender, None)
 
     def _note_victim(self, sender: PublicKey, queue: SenderQueue) -> None:
         if self._victims is None:

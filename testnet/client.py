@@ -5,12 +5,15 @@ import time
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
+import aiohttp
+import msgspec
+
 from primitives.addresses import parse_address
+from primitives.amounts import Amount
 from primitives.errors import Refused
 from primitives.identifiers import ChainId, Milliseconds, Nonce, PublicKey, SecretSeed, ShardId, TransactionId
 from primitives.signatures import public_key_of
 from shards.node import api_types as api
-from shards.node.client import NodeError
 from shards.trace_parts import TracePart
 from shards.traces import Trace, assemble_trace
 from shards.transactions import transaction_id
@@ -27,8 +30,11 @@ RESUBMIT_SECONDS = 2.0
 SUBMIT_ATTEMPTS = 8
 """Somebody else may use the same account at the same time; each attempt takes the next nonce."""
 
-MOVED_NONCE = frozenset({"nonce_gap", "nonce_used", "replacement_underpriced", "fee_too_low_to_replace"})
+MOVED_NONCE = frozenset({"nonce_gap", "nonce_used", "replacement_fee_too_low", "already_proposed"})
 """Refusals that say: another transaction took this nonce."""
+
+LEVELS = ("accepted", "finalized", "executed", "certified", "settled")
+"""How far a transaction may have come, in order."""
 
 Outcome = Literal["settled", "failed", "expired", "refused", "pending"]
 
@@ -46,7 +52,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class Settlement:
-    """How a transaction stands. `blocks` are those of its source shard from the transaction to the reply, both counted."""
+    """How a transaction stands. `blocks` are its source shard's from the transaction to the reply, both counted."""
 
     id: TransactionId
     outcome: Outcome
@@ -68,6 +74,13 @@ class Settlement:
         }
 
 
+class SubmissionRefused(Refused):
+    """The ledger would not take a transaction: the sender cannot pay, or the transaction is not what it should be."""
+
+
+_part_decoder = msgspec.msgpack.Decoder(TracePart)
+
+
 class AsyncNetwork:
     """All shards of a running testnet; use it in `async with`."""
 
@@ -75,17 +88,21 @@ class AsyncNetwork:
         self.info = info
         self._chain_id = ChainId(bytes.fromhex(info.chain_id))
         self._gateways: tuple[ShardGateway, ...] = ()
+        self._session: aiohttp.ClientSession | None = None
         self._turns: dict[tuple[int, PublicKey], asyncio.Lock] = {}
 
     async def __aenter__(self) -> Self:
-        """Open connections (lazily)."""
-        self._gateways = tuple(ShardGateway(shard, self.info.validators_of(shard)) for shard in range(self.info.shards))
+        """Open a session; connections are made when they are needed."""
+        self._session = aiohttp.ClientSession()
+        self._gateways = tuple(
+            ShardGateway(shard, self.info.validators_of(shard), self._session) for shard in range(self.info.shards)
+        )
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        """Close them."""
-        for gateway in self._gateways:
-            await gateway.close()
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
 
     def key(self, name: str) -> PublicKey:
         """Address of a development account."""
@@ -102,7 +119,7 @@ class AsyncNetwork:
 
     async def account(self, shard: int, key: PublicKey) -> api.AccountAnswer:
         """An account as the validator that is furthest has it."""
-        answers = await self._gateways[shard].ask_quorum(lambda node: node.account(key.hex()))
+        answers = await self._gateways[shard].ask_quorum(lambda node: node.account(key))
         return max(answers, key=lambda answer: answer.height)
 
     async def blocks(self, shard: int, first: int, limit: int) -> list[api.BlockSummary]:
@@ -129,14 +146,14 @@ class AsyncNetwork:
             Refused: `unknown_message`, or why it cannot be proved yet.
 
         """
-        refusal: NodeError | None = None
+        why = "no shard knows it"
         for gateway in self._gateways:
             try:
-                return await gateway.ask(lambda node: node.message_proof(message_id.hex()))
-            except NodeError as error:
-                refusal = refusal if refusal is not None and error.code == "not_found" else error
-        detail = refusal.detail if refusal is not None else "there are no shards"
-        raise Refused("unknown_message", f"no shard can prove message {message_id.hex()[:16]}…: {detail}")
+                return await gateway.ask(lambda node: node.message_proof(message_id))
+            except Refused as refused:
+                if refused.code != "not_found":
+                    why = refused.detail
+        raise Refused("unknown_message", f"message {message_id.hex()[:16]}… cannot be proved: {why}")
 
     async def send(
         self, seed: SecretSeed, source: int, to: PublicKey, destination: int, amount: int, memo: bytes = b""
@@ -144,30 +161,29 @@ class AsyncNetwork:
         """Sign a transfer of `amount` base units and hand it to a validator of `source`.
 
         Raises:
-            NodeError: what the ledger refused (`overdraft`, `bad_amount`, …).
+            SubmissionRefused: what the ledger refused (`overdraft`, `bad_amount`, …).
             Refused: `unreachable`.
 
         """
-        payment = Payment(ShardId(source), ShardId(destination), to, amount, memo)
+        payment = Payment(ShardId(source), ShardId(destination), to, Amount(amount), memo)
         key = public_key_of(seed)
-        turn = self._turns.setdefault((source, key), asyncio.Lock())
-        async with turn:
-            for attempt in range(SUBMIT_ATTEMPTS):
-                account = await self._gateways[source].ask(lambda node: node.account(key.hex()))
+        async with self._turns.setdefault((source, key), asyncio.Lock()):
+            for _ in range(SUBMIT_ATTEMPTS):
+                account = await self._gateways[source].ask(lambda node: node.account(key))
                 now_ms = Milliseconds(time.time_ns() // 1_000_000)
                 raw = sign_payment(payment, self._chain_id, seed, Nonce(account.next_nonce), now_ms)
                 result = await self._submit(source, raw)
                 if result.status != "refused":
                     return Sent(transaction_id(raw), source, raw, time.monotonic())
-                if result.code not in MOVED_NONCE or attempt == SUBMIT_ATTEMPTS - 1:
-                    raise NodeError(result.code, result.detail, "yours")
+                if result.code not in MOVED_NONCE:
+                    break
                 await asyncio.sleep(POLL_SECONDS)
-        raise AssertionError
+        raise SubmissionRefused(result.code, result.detail)
 
     async def _submit(self, shard: int, raw: bytes) -> api.SubmitResult:
         """Hand one transaction to a validator."""
-        answer = await self._gateways[shard].ask(lambda node: node.submit([raw]))
-        return answer.results[0]
+        (result,) = await self._gateways[shard].ask(lambda node: node.submit([raw]))
+        return result
 
     async def find(self, wanted: TransactionId) -> Sent:
         """The shard of a transaction that somebody sent.
@@ -186,14 +202,15 @@ class AsyncNetwork:
     async def _look_up(self, shard: int, wanted: TransactionId) -> api.TransactionAnswer | None:
         """What a shard knows of a transaction."""
         try:
-            return await self._gateways[shard].ask(lambda node: node.transaction(wanted.hex()))
-        except NodeError as error:
-            if error.code == "not_found":
+            answers = await self._gateways[shard].ask_quorum(lambda node: node.transaction(wanted))
+        except Refused as refused:
+            if refused.code == "not_found":
                 return None
             raise
+        return max(answers, key=lambda answer: LEVELS.index(answer.level))
 
     async def wait(self, sent: Sent, seconds: float = 60.0) -> Settlement:
-        """Wait until a transaction has settled, at most `seconds`; a transaction that waits too long is sent again."""
+        """Wait until a transaction has settled, at most `seconds`; what is not final soon is sent again."""
         begin = again = time.monotonic()
         while True:
             answer = await self._look_up(sent.source, sent.id)
@@ -201,30 +218,30 @@ class AsyncNetwork:
             now = time.monotonic()
             if settlement.outcome != "pending" or now - begin > seconds:
                 return settlement
-            if (
-                sent.raw is not None
-                and (answer is None or answer.level == "accepted")
-                and now - again > RESUBMIT_SECONDS
-            ):
+            is_final = answer is not None and answer.level != "accepted"
+            if sent.raw is not None and not is_final and now - again > RESUBMIT_SECONDS:
                 again = now
+                self._gateways[sent.source].demote_first()
                 result = await self._submit(sent.source, sent.raw)
                 if result.status == "refused" and await self._look_up(sent.source, sent.id) is None:
                     return _settlement(sent, "refused", f"{result.code}: {result.detail}", 0, None)
             await asyncio.sleep(POLL_SECONDS)
 
     async def trace(self, wanted: TransactionId) -> Trace:
-        """The call tree of a transaction, put together from all shards."""
-        parts = await asyncio.gather(*(self._trace_parts(gateway, wanted) for gateway in self._gateways))
+        """The call tree of a transaction, put together from all shards; its root is None when none knows of it."""
+        parts = await asyncio.gather(*(_trace_parts(gateway, wanted) for gateway in self._gateways))
         return assemble_trace([part for found in parts for part in found])
 
-    async def _trace_parts(self, gateway: ShardGateway, wanted: TransactionId) -> list[TracePart]:
-        """What the validators of one shard know of a trace."""
-        try:
-            return await gateway.ask_quorum(lambda node: node.trace_part(wanted.hex()))
-        except NodeError as error:
-            if error.code == "not_found":
-                return []
-            raise
+
+async def _trace_parts(gateway: ShardGateway, wanted: TransactionId) -> list[TracePart]:
+    """What the validators of one shard know of a trace."""
+    try:
+        answers = await gateway.ask_quorum(lambda node: node.trace(wanted))
+    except Refused as refused:
+        if refused.code == "not_found":
+            return []
+        raise
+    return [_part_decoder.decode(bytes.fromhex(answer.encoded_part)) for answer in answers]
 
 
 def judge(sent: Sent, answer: api.TransactionAnswer | None) -> Settlement:

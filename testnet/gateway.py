@@ -4,36 +4,33 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import aiohttp
+
 from primitives.errors import Refused
-from shards.node.client import NodeClient, NodeError
+from shards.node.client import NodeClient, NodeUnavailable
 from testnet.run_file import NodeRun
 
 T = TypeVar("T")
+
+Question = Callable[[NodeClient], Awaitable[T]]
 
 ANSWER_SECONDS = 3.0
 """A validator answers in milliseconds; one that takes this long is paused, stuck or gone."""
 
 
 class ShardGateway:
-    """Connections to the validators of one shard."""
+    """The validators of one shard. The session is the caller's."""
 
-    def __init__(self, shard: int, nodes: tuple[NodeRun, ...]) -> None:
+    def __init__(self, shard: int, nodes: tuple[NodeRun, ...], session: aiohttp.ClientSession) -> None:
         self._shard = shard
-        self._clients = {node.name: NodeClient(node.api) for node in nodes if node.api is not None}
+        self._clients = {node.name: NodeClient(node.api, session) for node in nodes if node.api is not None}
         self._order = list(self._clients)
-        """Those that answered last come first."""
 
-    async def close(self) -> None:
-        """Close all connections."""
-        for client in self._clients.values():
-            await client.close()
-
-    async def ask(self, question: Callable[[NodeClient], Awaitable[T]]) -> T:
-        """Answer of the first validator that gives one.
+    async def ask(self, question: Question[T]) -> T:
+        """Answer of the first validator that gives one; the one that answered last time is asked first.
 
         Raises:
-            NodeError: it was refused, by a validator that works.
-            Refused: `unreachable`, when no validator answers.
+            Refused: what a validator refuses; `unreachable`, when none answers.
 
         """
         problems = []
@@ -41,52 +38,54 @@ class ShardGateway:
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     return await question(self._clients[name])
-            except (TimeoutError, OSError) as error:
-                problems.append(f"{name}: {str(error) or 'no answer'}")
-            except NodeError as error:
-                if error.fault == "yours":
-                    raise
-                problems.append(f"{name}: {error.detail}")
-            self._order.remove(name)
-            self._order.append(name)
+            except (TimeoutError, NodeUnavailable) as error:
+                problems.append(str(error) or f"{name}: no answer in {ANSWER_SECONDS:g} s")
+            self._demote(name)
         raise Refused(
-            "unreachable",
-            f"no validator of shard {self._shard} answers ({'; '.join(problems)}); see `ostraka status`",
+            "unreachable", f"no validator of shard {self._shard} answers; see `ostraka status` ({'; '.join(problems)})"
         )
 
-    async def ask_quorum(self, question: Callable[[NodeClient], Awaitable[T]]) -> list[T]:
-        """Answers of at least a quorum of the validators, or of all that answer in time.
+    def demote_first(self) -> None:
+        """Ask another validator from now on."""
+        self._demote(self._order[0])
+
+    def _demote(self, name: str) -> None:
+        self._order.remove(name)
+        self._order.append(name)
+
+    async def ask_quorum(self, question: Question[T]) -> list[T]:
+        """Answers of a quorum of the validators, or of as many as answer in time.
 
         What a quorum has done, one of these has done: whoever takes the newest answer reads what was settled before.
 
         Raises:
-            NodeError: they refuse.
-            Refused: `unreachable`, when none answers.
+            Refused: what they refuse, when none answers otherwise; `unreachable`.
 
         """
         wanted = len(self._clients) - (len(self._clients) - 1) // 3
-        tasks = {asyncio.ensure_future(question(client)) for client in self._clients.values()}
+        tasks = [asyncio.ensure_future(_within(question(client))) for client in self._clients.values()]
         answers: list[T] = []
-        refusal: NodeError | None = None
+        refusal = Refused("unreachable", f"no validator of shard {self._shard} answers; see `ostraka status`")
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                for done in asyncio.as_completed(tuple(tasks)):
-                    try:
-                        answers.append(await done)
-                    except NodeError as error:
-                        refusal = error
-                    except OSError:
-                        continue
-                    if len(answers) >= wanted:
-                        break
-        except TimeoutError:
-            pass  # as many as there are
+            for done in asyncio.as_completed(tasks):
+                try:
+                    answers.append(await done)
+                except (TimeoutError, NodeUnavailable):
+                    continue
+                except Refused as refused:
+                    refusal = refused
+                if len(answers) == wanted:
+                    break
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        if answers:
-            return answers
-        if refusal is not None:
+        if not answers:
             raise refusal
-        raise Refused("unreachable", f"no validator of shard {self._shard} answers; see `ostraka status`")
+        return answers
+
+
+async def _within(answer: Awaitable[T]) -> T:
+    """The answer, if it comes in time."""
+    async with asyncio.timeout(ANSWER_SECONDS):
+        return await answer

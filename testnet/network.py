@@ -60,6 +60,10 @@ class Network:
         """Finalized blocks."""
         return self.run(self._network.blocks(shard, first, limit))
 
+    def streams(self, shard: int) -> api.StreamsAnswer:
+        """Newest certificate of a shard, with its stream heads."""
+        return self.run(self._network.streams(shard))
+
     def message_proof(self, message_id: bytes) -> bytes:
         """Exported proof of a message."""
         return self.run(self._network.message_proof(message_id))

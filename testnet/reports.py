@@ -4,10 +4,11 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import msgspec
 
 from primitives.errors import Refused
-from shards.node.client import NodeClient, NodeError
+from shards.node.client import NodeClient, NodeUnavailable
 from testnet.control import ask
 from testnet.run_file import NodeRun, RunInfo
 from testnet.start import is_ready
@@ -42,10 +43,11 @@ def node_reports(info: RunInfo) -> list[NodeReport]:
 
 
 async def _all_reports(nodes: list[NodeRun]) -> list[NodeReport]:
-    return list(await asyncio.gather(*(_report(node) for node in nodes)))
+    async with aiohttp.ClientSession() as session:
+        return list(await asyncio.gather(*(_report(node, session) for node in nodes)))
 
 
-async def _report(node: NodeRun) -> NodeReport:
+async def _report(node: NodeRun, session: aiohttp.ClientSession) -> NodeReport:
     """One node, as it says itself."""
     if node.state == "killed":
         return NodeReport(node, detail=f"killed by {node.signal}")
@@ -54,14 +56,11 @@ async def _report(node: NodeRun) -> NodeReport:
     if node.kind == "relay" or node.api is None:
         ready = await asyncio.to_thread(is_ready, node)
         return NodeReport(node, ready=ready, detail="carries messages" if ready else "does not answer")
-    client = NodeClient(node.api)
     try:
         async with asyncio.timeout(REPORT_SECONDS):
-            status = await client.status()
-    except (OSError, TimeoutError, NodeError, Refused):
+            status = await NodeClient(node.api, session).status()
+    except (TimeoutError, NodeUnavailable, Refused):
         return NodeReport(node, detail="does not answer")
-    finally:
-        await client.close()
     return NodeReport(
         node,
         answers=True,

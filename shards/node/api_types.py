@@ -300,6 +300,9 @@ class TraceAnswer(Answer):
     trace_id: IdText
     shard: Count
     receipts: list[PlacedReceipt]
+    encoded_part: Annotated[
+        str, Meta(pattern="^([0-9a-f]{2})*$", description="MessagePack of shards.trace_parts.TracePart, for assembling")
+    ]
 
 
 class HeadView(Answer):

@@ -14,6 +14,7 @@ from shards.node import api_types as api
 from shards.node.http_operations import Operation, Parameter, not_found, octets, path_id
 from shards.node.node import Node
 from shards.node.views import receipt_view, sent_status_view
+from shards.trace_parts import trace_part
 from shards.validator.effects import Submission
 
 JSON = "application/json"
@@ -96,9 +97,11 @@ async def message(node: Node, request: web.Request) -> api.Answer:
 
 async def trace(node: Node, request: web.Request) -> api.Answer:
     """This shard's part of a trace."""
-    wanted = path_id(request)
-    found = await node.driver.query(lambda reader: chain_store.receipts_naming(reader, wanted))
-    if not found:
+    wanted = TransactionId(path_id(request))
+    found, part = await node.driver.query(
+        lambda reader: (chain_store.receipts_naming(reader, wanted), trace_part(reader, wanted))
+    )
+    if not found and not part.hops:
         raise not_found(f"shard {node.shard} has no part in trace {wanted.hex()}")
     return api.TraceAnswer(
         trace_id=wanted.hex(),
@@ -107,6 +110,7 @@ async def trace(node: Node, request: web.Request) -> api.Answer:
             api.PlacedReceipt(height=place.height, index=place.index, receipt=receipt_view(receipt))
             for place, receipt in found
         ],
+        encoded_part=msgspec.msgpack.encode(part).hex(),
     )
 
 

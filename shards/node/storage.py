@@ -140,7 +140,10 @@ class LmdbStore:
 
     @contextmanager
     def reader(self) -> Iterator[LmdbReader]:
-        """Open a snapshot. Keep it short and never across an await: it pins pages and holds up growth."""
+        """Open a snapshot. Keep it short, one at a time in a thread, and never across an await.
+
+        It pins pages and holds up growth, and growth holds up the next snapshot: a second one would wait for the first.
+        """
         with self._gate:
             while self._resizing:
                 self._gate.wait()
@@ -191,11 +194,11 @@ class LmdbStore:
                     raise self.failed("committing", OSError(f"LMDB did not take key {key.hex()}"))
 
     def _grow(self) -> None:
-        """Double the map; waits until no snapshot is open, and new ones wait only while the map is being changed."""
+        """Double the map once no snapshot is open; new ones wait until it is done."""
         with self._gate:
+            self._resizing = True
             while self._readers:
                 self._gate.wait()
-            self._resizing = True
         try:
             self._environment.set_mapsize(2 * self.map_bytes)
         except lmdb.Error as error:

@@ -1,5 +1,6 @@
 """Building a block: the highest certificate held, then bundles, then transactions, within the block's room."""
 
+from collections import Counter
 from collections.abc import Callable
 from hashlib import sha256
 from typing import Protocol
@@ -15,7 +16,7 @@ from shards.limits import ANCHOR_LAG, BLOCK_GAS, LOCAL_GAS
 from shards.transactions import SignedTransaction
 from shards.validator.checks import after, anchor_height
 from shards.validator.inbox import Inbox
-from shards.validator.pending import PendingChain
+from shards.validator.pending import PendingChain, destinations
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 """Half of what a block may be: a leader of ours leaves room and keeps its proposal quick to send."""
@@ -24,7 +25,8 @@ MAX_BLOCK_TRANSACTIONS = 2000
 """What fits into the block's gas anyway; bounds the work of choosing."""
 
 STREAM_RESERVE = MAX_BLOCK_TRANSACTIONS
-"""Room that a stream must have for a block to send to it: a whole block of requests never meets a full window."""
+"""Room that a stream must have for transactions to be chosen for it: that of a whole block with a request in each.
+Transactions with several requests are left out where they would meet a full window."""
 
 
 class TransactionSource(Protocol):
@@ -73,8 +75,27 @@ def choose_items(
         next_nonce=chain.next_nonce,
         blocked=full_streams(chain, context, shard),
     )
-    items.extend(pack_item(ItemKind.TRANSACTION, transaction.raw) for transaction in chosen)
+    items.extend(pack_item(ItemKind.TRANSACTION, transaction.raw) for transaction in within_windows(chosen, chain))
     return tuple(items)
+
+
+def within_windows(chosen: list[SignedTransaction], chain: PendingChain) -> list[SignedTransaction]:
+    """Leave out what would meet a full stream, and what follows it of the same sender."""
+    kept: list[SignedTransaction] = []
+    room: dict[ShardId, int] = {}
+    stopped: set[PublicKey] = set()
+    for transaction in chosen:
+        sender = transaction.body.sender
+        wanted = Counter(destinations(transaction))
+        for destination in wanted:
+            room.setdefault(destination, chain.room(destination))
+        if sender in stopped or any(count > room[destination] for destination, count in wanted.items()):
+            stopped.add(sender)
+            continue
+        for destination, count in wanted.items():
+            room[destination] -= count
+        kept.append(transaction)
+    return kept
 
 
 def may_have_items(height: int, anchor: CommitmentCertificate | None) -> bool:

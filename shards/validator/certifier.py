@@ -52,7 +52,9 @@ def verify_double_signing(evidence: bytes, committee: Committee, scheme: Signatu
     if first.signer != second.signer or first.commitment.height != second.commitment.height:
         raise Refused("bad_evidence", "the signatures are of two validators or for two heights")
     if first.commitment == second.commitment or encode(first) > encode(second):
-        raise Refused("bad_evidence", "an honest validator may sign one commitment twice; the lesser signature is first")
+        raise Refused(
+            "bad_evidence", "an honest validator may sign one commitment twice; the lesser signature is first"
+        )
     if not all(scheme.verify_many([_item(each, committee) for each in (first, second)])):
         raise Refused("bad_evidence", "a signature does not verify")
     return ValidatorIndex(first.signer)
@@ -83,10 +85,12 @@ class _Slot(NamedTuple):
 class _Tally:
     """Signatures for one height."""
 
-    __slots__ = ("judged", "own", "rejected", "slots", "verified")
+    __slots__ = ("heard", "judged", "own", "rejected", "slots", "verified")
 
     def __init__(self) -> None:
         self.own: Hash | None = None
+        self.heard: set[ValidatorIndex] = set()
+        """Who has sent a signature itself; the others' are known from a certificate."""
         self.slots: dict[ValidatorIndex, _Slot] = {}
         self.verified: set[ValidatorIndex] = set()
         self.rejected: set[ValidatorIndex] = set()
@@ -134,6 +138,7 @@ class Certifier:
             return None
         tally = self._tallies.setdefault(vote.commitment.height, _Tally())
         signer = ValidatorIndex(vote.signer)
+        tally.heard.add(signer)
         held = tally.slots.get(signer)
         new = _Slot(vote, commitment_hash(vote.commitment))
         if held is not None:
@@ -150,7 +155,7 @@ class Certifier:
         if vote.commitment.height < self._executed - WINDOW:
             return True
         tally = self._tallies.get(vote.commitment.height)
-        return tally is not None and vote.signer in tally.slots
+        return tally is not None and vote.signer in tally.heard
 
     def certified(self, height: int) -> bool:
         """Whether the newest certificate is of this height or a later one, which proves all before it too."""
@@ -193,15 +198,18 @@ class Certifier:
 
     def _count_signers(self, certificate: CommitmentCertificate) -> None:
         """Look at a certificate's signatures one by one: they may contradict others of the same signers."""
-        tally = self._tallies.get(certificate.commitment.height)
-        if tally is None:
+        commitment, quorum = certificate.commitment, certificate.quorum
+        if abs(commitment.height - self._executed) > WINDOW:
             return
-        name = commitment_hash(certificate.commitment)
-        quorum = certificate.quorum
+        tally = self._tallies.setdefault(commitment.height, _Tally())
+        name = commitment_hash(commitment)
         for signer, signature in zip(quorum.indices(), quorum.signatures, strict=True):
-            held = tally.slots.get(signer)
-            if held is not None and held.hash != name:
-                self._judge(tally, held.vote, CommitmentSignature(certificate.commitment, signer, signature))
+            signed = _Slot(CommitmentSignature(commitment, signer, signature), name)
+            held = tally.slots.setdefault(signer, signed)
+            if held is signed:
+                tally.verified.add(signer)
+            elif held.hash != name:
+                self._judge(tally, held.vote, signed.vote)
 
     def _judge(self, tally: _Tally, one: CommitmentSignature, other: CommitmentSignature) -> None:
         """Blame whoever really signed two commitments for one height."""

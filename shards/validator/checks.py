@@ -78,16 +78,15 @@ def _check_bundles(block: ParsedBlock, chain: PendingChain, verify: CheckBundle)
     positions: dict[int, Position] = {}
     for each in block.bundles:
         head = each.bundle.head
-        verify(each.raw, each.bundle)
         position = positions.get(head.source) or chain.position(ShardId(head.source))
-        if position.frozen:
-            continue  # what it says of a frozen stream has no effect, and others may not have frozen it yet
-        if not fits(each.bundle, position):
+        # What is said of a frozen stream has no effect, and others may not have frozen it yet.
+        if not position.frozen and not fits(each.bundle, position):
             raise Refused(
                 "bad_bundle_position",
                 f"a bundle of shard {head.source} from {each.bundle.first} does not extend what is included, "
                 f"{position.received} messages and {position.acknowledged} acknowledged",
             )
+        verify(each.raw, each.bundle)
         positions[head.source] = after(each.bundle, position)
 
 

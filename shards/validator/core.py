@@ -12,7 +12,7 @@ transfer passes through it like this (docs/one-transfer.md has the whole story):
 Deviation from "all computation is an effect": a certificate's few signatures (0.1 to 1 ms) are verified in place.
 """
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 
 from consensus import effects as asked
@@ -58,6 +58,17 @@ CONSENSUS_TIMER = "consensus/"
 REPEAT_TIMER = "repeat"
 REPEAT_MS = 1000
 """How often unfinished business is said again. Links lose frames only when they break, so this is for repair."""
+
+HELP_MS = 500
+"""A peer that shows that it lacks a certificate is sent the newest one at most so often."""
+
+MAX_PROOFS_PER_SECOND = 256
+"""Certificates and bundles looked at from one peer: each may cost a quorum of signatures, a few per cent of a core."""
+
+LOOKED_AT = 64
+LOOKED_AT_RARELY = 2048
+"""Senders passed over before (their stream was full, their nonce too high) who are asked again at every change,
+0.2 ms, and at every repetition: so that no number of them hides the one who has something to offer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +139,9 @@ class ValidatorCore:
             recovered.consensus,
         )
         signer = None if me is None or seed is None else (me, seed)
-        self._pipeline = Pipeline(self._committee, signer, scheme, ledger, self.replica.tip.height, self._emit)
+        self._pipeline = Pipeline(
+            self._committee, signer, scheme, ledger, self.replica.tip.height, self._emit, self._blame
+        )
         if recovered.certificate is not None:
             self._pipeline.restore_certificate(recovered.certificate)
         self._desk = SignatureDesk(self._emit)
@@ -142,8 +155,13 @@ class ValidatorCore:
         self._halted = ""
         self._had_work = False
         self._work = False
-        self._work_seen: tuple[object, ...] = ()
+        self._work_chain: tuple[object, ...] = ()
+        self._work_offers: tuple[int, int, int] = (0, 0, 0)
+        self._repetitions = 0
         self._repeating = False
+        self._proofs_second = 0
+        self._proofs: Counter[ValidatorIndex] = Counter()
+        self._helped_ms: dict[ValidatorIndex, int] = {}
         self._blamed: list[ValidatorIndex] = []
 
     @property
@@ -177,7 +195,7 @@ class ValidatorCore:
         match event:
             case Started():
                 self._tell(told.Started())
-                self._pipeline.advance()
+                self._pipeline.start()
             case PeerSent():
                 self._on_peer(event)
             case TransactionsSubmitted():
@@ -210,28 +228,42 @@ class ValidatorCore:
                 case wire.PeerKind.CONSENSUS:
                     self._tell(told.MessageReceived(event.peer, content))
                 case wire.PeerKind.TRANSACTIONS:
-                    self._intake.receive_transactions(wire.unpack_transactions(content), self._at.wall_ms)
+                    self._intake.receive_transactions(wire.unpack_transactions(content), self._at.wall_ms, event.peer)
                 case wire.PeerKind.COMMITMENT_SIGNATURE:
                     self._on_commitment_signature(content, event.peer)
                 case wire.PeerKind.CERTIFICATE:
+                    self._count_proof(event.peer)
                     self._pipeline.on_certificate(wire.unpack_certificate(content))
                 case wire.PeerKind.BUNDLE:
+                    self._count_proof(event.peer)
                     self._intake.receive_bundle(content, self._executed_position)
         except Refused as error:
             self._emit(asked.Note("refused_from_peer", f"validator {event.peer}: {error}"))
 
+    def _count_proof(self, peer: ValidatorIndex) -> None:
+        second = self._at.monotonic_ms // 1000
+        if second != self._proofs_second:
+            self._proofs_second = second
+            self._proofs.clear()
+        if self._proofs[peer] >= MAX_PROOFS_PER_SECOND:
+            raise Refused("too_many_proofs", f"more than {MAX_PROOFS_PER_SECOND} certificates and bundles in a second")
+        self._proofs[peer] += 1
+
     def _on_commitment_signature(self, content: bytes, peer: ValidatorIndex) -> None:
-        lacking = self._pipeline.on_signature(wire.unpack_signature(content), peer)
-        if lacking is not None and self.certified is not None:
-            self._emit(asked.Send(peer, wire.pack(lacking, encode(self.certified))))
+        lacks_certificate = self._pipeline.on_signature(wire.unpack_signature(content), peer)
+        now_ms = self._at.monotonic_ms
+        if lacks_certificate and self.certified is not None and now_ms >= self._helped_ms.get(peer, now_ms):
+            self._helped_ms[peer] = now_ms + HELP_MS
+            self._emit(asked.Send(peer, wire.pack(wire.PeerKind.CERTIFICATE, encode(self.certified))))
 
     def _on_timer(self, name: str) -> None:
         if name.startswith(CONSENSUS_TIMER):
             self._tell(told.TimerFired(name.removeprefix(CONSENSUS_TIMER)))
         elif name == REPEAT_TIMER:
             self._repeating = False
+            self._repetitions += 1
             self.mempool.drop_expired(self._at.wall_ms)
-            self._intake.repeat()
+            self._intake.repeat(self._executed_position)
             self._pipeline.repeat_signature()
 
     def _on_executed(self, event: BlockExecuted) -> None:
@@ -240,7 +272,7 @@ class ValidatorCore:
             return
         self.mempool.on_executed(block.transactions, now_ms=block.time_ms)
         for source in self.inbox.sources():
-            self.inbox.prune(source, self._executed_position(source))
+            self.inbox.settle(source, self._executed_position(source))
         self._tell(told.ApplicationAdvanced())
 
     def _tell(self, event: told.Event) -> None:
@@ -302,8 +334,9 @@ class ValidatorCore:
         if has_work != self._had_work:
             self._had_work = has_work
             self._tell(told.WorkChanged(has_work))
-        unfinished = len(self.mempool) or len(self.inbox) or not self._pipeline.certifier.certified(self.ledger.height)
-        if unfinished and not self._repeating:
+        if self._repeating:
+            return
+        if len(self.mempool) or self._pipeline.is_uncertified or self.inbox.fitting(self._executed_position):
             self._repeating = True
             self._emit(asked.SetTimer(REPEAT_TIMER, self._at.monotonic_ms + REPEAT_MS))
 
@@ -311,27 +344,27 @@ class ValidatorCore:
         """Whether a block on the pending chain would have items. Looked at again only when something changed."""
         pending = self.replica.pending_chain
         tip = pending[-1].header.items_root if pending else None
-        seen = (
-            *(self.ledger.height, self._pipeline.finalized, len(pending), tip),
-            *(self.mempool.arrivals, len(self.mempool), self.inbox.changes),
-        )
-        if seen != self._work_seen:
-            self._work_seen = seen
-            self._work = self._find_work(pending)
+        certified = 0 if self.certified is None else self.certified.commitment.height
+        chain = (self.ledger.height, self._pipeline.finalized, certified, len(pending), tip)
+        offers = (self.mempool.arrivals, self.inbox.changes, self._repetitions)
+        if chain == self._work_chain and (self._work or offers == self._work_offers):
+            return self._work  # what is more to offer does not end work
+        is_repetition = self._repetitions != self._work_offers[-1]
+        self._work_chain, self._work_offers = chain, offers
+        self._work = self._find_work(pending, LOOKED_AT_RARELY if is_repetition else LOOKED_AT)
         return self._work
 
-    def _find_work(self, pending: tuple[Block, ...]) -> bool:
+    def _find_work(self, pending: tuple[Block, ...], max_waiting: int) -> bool:
+        tip = pending[-1].header if pending else self.replica.tip
+        if not builder.may_have_items(tip.height + 1, self.certified):
+            return False  # until what is final is certified
         try:
             chain = self._voting.chain(pending)
         except NotYet:
             return bool(len(self.mempool) or len(self.inbox))
-        return self.inbox.has_work(chain.position) or bool(
-            self.mempool.select(
-                max_gas=2**31,
-                max_bytes=2**31,
-                max_items=1,
-                time_ms=self._at.wall_ms,
-                next_nonce=chain.next_nonce,
-                blocked=builder.full_streams(chain, self.context, self.shard),
-            )
+        return bool(self.inbox.fitting(chain.position)) or self.mempool.has_offer(
+            time_ms=max(tip.time_ms + 1, self._at.wall_ms),
+            next_nonce=chain.next_nonce,
+            blocked=builder.full_streams(chain, self.context, self.shard),
+            max_waiting=max_waiting,
         )

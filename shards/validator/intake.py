@@ -1,7 +1,8 @@
 """What comes in from outside: transactions and bundles, from clients, relays and peers.
 
 Cheapest check first: length, known already, form, terms; signatures and proofs last and only for what would be of
-use. What is new goes to the mempool or the inbox and, as the bytes it came in, to the other validators.
+use. What is new goes to the mempool or the inbox and, as the bytes it came in, to the other validators; what a peer
+passes on is passed on no further.
 """
 
 from collections import OrderedDict
@@ -10,10 +11,11 @@ from hashlib import sha256
 
 from consensus.effects import Broadcast
 from primitives.errors import Refused
-from primitives.identifiers import Milliseconds, ShardId
+from primitives.identifiers import Milliseconds, ShardId, ValidatorIndex
 from primitives.signatures import SignatureScheme
 from shards.bundles import Bundle, bundle_gas, decode_bundle, verify_bundle
 from shards.genesis import ChainContext
+from shards.limits import BLOCK_GAS, LOCAL_GAS, MAX_BUNDLE_BYTES
 from shards.mempool import Mempool
 from shards.transactions import SignedTransaction
 from shards.validator import wire
@@ -22,10 +24,16 @@ from shards.validator.effects import Answer, Effect, Submission
 from shards.validator.inbox import Inbox, Position, WaitingBundle, advances
 
 MAX_OUTSTANDING_SIGNATURES = 8192
-"""About 0.35 s of one core's verifying; beyond it gossip is dropped and clients are told to come back."""
+"""Of clients' transactions: about 0.35 s of one core's verifying; beyond it they are told to come back."""
+
+MAX_OUTSTANDING_GOSSIP = 4 * wire.MAX_BATCH_TRANSACTIONS
+"""Signatures of one peer's gossip; what is beyond is dropped, and repeated later. No peer takes the clients' share."""
 
 MAX_VERIFIED_BUNDLES = 256
 """Verified bundles remembered by hash, so that one seen by gossip is not verified again in a block."""
+
+MAX_REPEATED_BUNDLES = 4
+"""Repeated at once: at most 1 MiB."""
 
 
 class Intake:
@@ -49,6 +57,8 @@ class Intake:
         self._desk = desk
         self._emit = emit
         self._verified_bundles: OrderedDict[bytes, None] = OrderedDict()
+        self._repeated_transactions = 0
+        self._repeated_bundles = 0
 
     def submit_transactions(self, request: int, raws: tuple[bytes, ...], now_ms: Milliseconds) -> None:
         """Admit a client's transactions and answer once their signatures are checked."""
@@ -56,7 +66,7 @@ class Intake:
         parsed: list[SignedTransaction] = []
         for raw in raws:
             try:
-                if self._desk.outstanding + len(parsed) >= MAX_OUTSTANDING_SIGNATURES:
+                if self._desk.outstanding(None) + len(parsed) >= MAX_OUTSTANDING_SIGNATURES:
                     raise Refused("busy", "too many signatures wait to be verified; submit again in a second")
                 parsed.append(self._mempool.check(raw, now_ms=now_ms))
                 results.append(None)
@@ -69,9 +79,9 @@ class Intake:
 
         self._desk.ask([transaction.signature_item() for transaction in parsed], done)
 
-    def receive_transactions(self, raws: tuple[bytes, ...], now_ms: Milliseconds) -> None:
+    def receive_transactions(self, raws: tuple[bytes, ...], now_ms: Milliseconds, peer: ValidatorIndex) -> None:
         """Take in a peer's gossip. What is refused is dropped: its sender has been told by that peer."""
-        if self._desk.outstanding + len(raws) > MAX_OUTSTANDING_SIGNATURES:
+        if self._desk.outstanding(peer) + len(raws) > MAX_OUTSTANDING_GOSSIP:
             return
         parsed: list[SignedTransaction] = []
         for raw in raws:
@@ -81,30 +91,29 @@ class Intake:
                 continue
         if parsed:
             items = [transaction.signature_item() for transaction in parsed]
-            self._desk.ask(items, lambda verdicts: self._gossiped(parsed, verdicts, now_ms))
+            self._desk.ask(items, lambda verdicts: self._gossiped(parsed, verdicts, now_ms), peer)
 
     def submit_bundle(self, request: int, raw: bytes, position_of: Callable[[ShardId], Position]) -> None:
         """Take in a relay's bundle and answer at once."""
+        name = sha256(raw[: MAX_BUNDLE_BYTES + 1]).digest()
         try:
-            new = self._take_bundle(raw, position_of)
-            status = Submission("accepted" if new else "known", sha256(raw).digest())
-        except Refused as error:
-            status = Submission(
-                "refused", sha256(raw[: wire.MAX_PEER_MESSAGE_BYTES]).digest(), error.code, error.detail
-            )
-        else:
-            if new:
+            if self._take_bundle(raw, position_of):
+                status = Submission("accepted", name)
                 self._emit(Broadcast(wire.pack(wire.PeerKind.BUNDLE, raw)))
+            else:
+                status = Submission("known", name)
+        except Refused as error:
+            status = Submission("refused", name, error.code, error.detail)
         self._emit(Answer(request, (status,)))
 
     def receive_bundle(self, raw: bytes, position_of: Callable[[ShardId], Position]) -> None:
         """Take in a bundle that a peer passes on.
 
         Raises:
-            Refused: it proves nothing, which an honest peer would have seen.
+            Refused: it proves nothing, which an honest peer would have seen, or is of no use here.
 
         """
-        self._take_bundle(wire.unpack_bundle(raw), position_of)
+        self._take_bundle(raw, position_of)
 
     def verify_bundle(self, raw: bytes, bundle: Bundle) -> None:
         """Verify a bundle's proof unless these very bytes have been verified before.
@@ -122,15 +131,26 @@ class Intake:
             self._verified_bundles.popitem(last=False)
 
     def _take_bundle(self, raw: bytes, position_of: Callable[[ShardId], Position]) -> bool:
+        """Verify and keep a bundle; False when it brings nothing that is not executed or waiting already."""
         bundle = decode_bundle(raw)
-        source = bundle.head.source
+        source = ShardId(bundle.head.source)
         if source >= self._context.shard_count or source == self._shard:
             raise Refused("wrong_lane", f"there is no stream from shard {source} to shard {self._shard}")
-        if not advances(bundle, position_of(ShardId(source))):
+        position = position_of(source)
+        if position.frozen:
+            raise Refused(
+                "lane_frozen", f"the streams with shard {source} are frozen: its validators contradicted them"
+            )
+        if not advances(bundle, position):
             return False
-        known = sha256(raw).digest() in self._verified_bundles
+        waiting = WaitingBundle(raw, bundle, bundle_gas(bundle))
+        if waiting.gas > BLOCK_GAS - LOCAL_GAS:
+            raise Refused(
+                "too_much_gas",
+                f"the bundle needs {waiting.gas} gas, a block has {BLOCK_GAS - LOCAL_GAS}; bring fewer messages",
+            )
         self.verify_bundle(raw, bundle)
-        return self._inbox.add(WaitingBundle(raw, bundle, bundle_gas(bundle))) and not known
+        return self._inbox.add(waiting, position)
 
     def _admit(
         self, parsed: list[SignedTransaction], verdicts: tuple[bool, ...], now_ms: Milliseconds, *, from_client: bool
@@ -159,16 +179,20 @@ class Intake:
         for start in range(0, len(raws), wire.MAX_BATCH_TRANSACTIONS):
             self._emit(Broadcast(wire.pack_transactions(tuple(raws[start : start + wire.MAX_BATCH_TRANSACTIONS]))))
 
-    def repeat(self) -> None:
-        """Say again what waits here, oldest first and bounded: a peer may have missed it."""
-        waiting = self._mempool.oldest(wire.MAX_BATCH_TRANSACTIONS)
+    def repeat(self, position_of: Callable[[ShardId], Position]) -> None:
+        """Say again some of what waits here, in turn and bounded: a peer may have missed it."""
+        if self._repeated_transactions >= len(self._mempool):
+            self._repeated_transactions = 0
+        waiting = self._mempool.oldest(wire.MAX_BATCH_TRANSACTIONS, self._repeated_transactions)
+        self._repeated_transactions += len(waiting)
         self._gossip([transaction.raw for transaction in waiting])
-        for raw in self._inbox.raws()[:MAX_REPEATED_BUNDLES]:
-            self._emit(Broadcast(wire.pack(wire.PeerKind.BUNDLE, raw)))
-
-
-MAX_REPEATED_BUNDLES = 4
-"""At most 1 MiB a second."""
+        bundles = self._inbox.fitting(position_of)
+        if self._repeated_bundles >= len(bundles):
+            self._repeated_bundles = 0
+        chosen = bundles[self._repeated_bundles :][:MAX_REPEATED_BUNDLES]
+        self._repeated_bundles += len(chosen)
+        for each in chosen:
+            self._emit(Broadcast(wire.pack(wire.PeerKind.BUNDLE, each.raw)))
 
 
 def _submission(raw: bytes, error: Refused) -> Submission:

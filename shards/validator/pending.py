@@ -11,15 +11,25 @@ from functools import cached_property
 
 from consensus.block import Block
 from primitives.errors import Refused
-from primitives.identifiers import BlockId, Height, Milliseconds, Nonce, PublicKey, ShardId, TransactionId
+from primitives.identifiers import BlockId, Height, Milliseconds, Nonce, PublicKey, ShardId
 from primitives.identifiers import Sequence as StreamSequence
 from shards.bundles import bundle_gas, decode_bundle
 from shards.gas import gas_at_home
 from shards.items import ItemKind, unpack_item
 from shards.lanes import room
 from shards.ledger import Ledger
+from shards.limits import STREAM_WINDOW
 from shards.transactions import RemoteTransfer, SignedTransaction
 from shards.validator.inbox import Position, WaitingBundle
+
+
+def destinations(transaction: SignedTransaction) -> tuple[ShardId, ...]:
+    """Shards that a transaction sends requests to, one for each request."""
+    return tuple(
+        ShardId(operation.destination)
+        for operation in transaction.body.operations
+        if isinstance(operation, RemoteTransfer)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +86,13 @@ class PendingChain:
         )
 
     @cached_property
-    def transaction_ids(self) -> frozenset[TransactionId]:
-        """Ids of all transactions that the blocks include."""
-        return frozenset(transaction.id for block in self.blocks for transaction in block.transactions)
+    def _requests(self) -> Counter[ShardId]:
+        return Counter(
+            destination
+            for block in self.blocks
+            for transaction in block.transactions
+            for destination in destinations(transaction)
+        )
 
     def next_nonce(self, sender: PublicKey) -> Nonce:
         """Nonce that the sender's next transaction on this chain must have."""
@@ -96,11 +110,9 @@ class PendingChain:
         return Position(received, acknowledged, frozen=lane.frozen)
 
     def room(self, destination: ShardId) -> int:
-        """How many more requests the stream to a shard takes, after those that the blocks will send."""
-        sending = sum(
-            isinstance(operation, RemoteTransfer) and operation.destination == destination
-            for block in self.blocks
-            for transaction in block.transactions
-            for operation in transaction.body.operations
-        )
-        return room(self._ledger.lane(destination)) - sending
+        """How many more requests the stream to a shard takes, after those that the blocks will send.
+
+        A frozen stream takes any number: each of them fails at once.
+        """
+        lane = self._ledger.lane(destination)
+        return STREAM_WINDOW if lane.frozen else room(lane) - self._requests[destination]

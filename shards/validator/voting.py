@@ -20,9 +20,11 @@ from shards.validator.inbox import Inbox
 from shards.validator.pending import ParsedBlock, PendingChain, parse_block
 from shards.validator.pipeline import Pipeline
 
-MAX_PARSED_BLOCKS = 128
+MAX_PARSED_BLOCKS = 32
+"""Recent blocks, so that none is parsed twice; more than are in flight while finality keeps up."""
+
 MAX_ANCHORS = 64
-"""Recent blocks and anchors, so that neither is parsed or verified twice; a few times what may be in flight."""
+"""Recent anchors, so that none is verified twice."""
 
 
 class Voting:
@@ -52,6 +54,9 @@ class Voting:
         self._committee: Committee = context.committee(shard)
         self._parsed: OrderedDict[BlockId, ParsedBlock] = OrderedDict()
         self._anchors: OrderedDict[bytes, CommitmentCertificate] = OrderedDict()
+        self._chain = PendingChain(ledger, ())
+        self._chain_of: tuple[object, ...] = ()
+        """What the chain that was asked for last consists of: it is asked for many times."""
 
     def build(self, request: BuildBlock, wall_ms: Milliseconds) -> Block | None:
         """Build the block that is asked for; None while this validator is behind what it knows to be certified."""
@@ -80,9 +85,9 @@ class Voting:
             return (BlockChecked(request.block_id, Verdict.NOT_YET, str(reason)),)
         except Refused as error:
             return (BlockChecked(request.block_id, Verdict.INVALID, str(error)),)
-        self._mempool.on_proposed(block.transactions)
         unknown = [each for each in block.transactions if not self._mempool.verified(each.id)]
         if not unknown:
+            self._mempool.on_proposed(block.transactions)
             return (BlockChecked(request.block_id, Verdict.VALID),)
 
         def done(verdicts: tuple[bool, ...]) -> None:
@@ -92,6 +97,8 @@ class Voting:
                     self._mempool.remember_verified(each)
                 else:
                     verdict, reason = Verdict.INVALID, f"bad_signature: transaction {each.id.hex()}"
+            if verdict is Verdict.VALID:
+                self._mempool.on_proposed(block.transactions)
             later(BlockChecked(request.block_id, verdict, reason))
 
         self._desk.ask([each.signature_item() for each in unknown], done)
@@ -104,11 +111,18 @@ class Voting:
             NotYet: a finalized block has still to be read back from the store.
 
         """
-        unexecuted = self._pipeline.unexecuted()
-        if unexecuted is None:
-            raise NotYet("finalized blocks wait to be read back and executed")
-        pending = [self.parse(block_id_of(block.header), block) for block in ancestors]
-        return PendingChain(self._ledger, (*unexecuted, *pending))
+        ids = [block_id_of(block.header) for block in ancestors]
+        known = (self._ledger.height, self._pipeline.finalized, *ids)
+        if known != self._chain_of:
+            unexecuted = self._pipeline.unexecuted()
+            if unexecuted is None:
+                raise NotYet("finalized blocks wait to be read back and executed")
+            try:
+                pending = [self.parse(block_id, block) for block_id, block in zip(ids, ancestors, strict=True)]
+            except Refused as error:
+                raise NotYet(f"a quorum notarized a malformed block, which must not become final: {error}") from error
+            self._chain, self._chain_of = PendingChain(self._ledger, (*unexecuted, *pending)), known
+        return self._chain
 
     def parse(self, block_id: BlockId, block: Block) -> ParsedBlock:
         """Decode a block's items, once.

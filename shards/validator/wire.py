@@ -10,15 +10,18 @@ from typing import Annotated
 from msgspec import Meta
 
 from consensus import archive
-from consensus.block import MAX_BLOCK_BYTES
+from consensus.messages import MAX_MESSAGE_BYTES
 from primitives.codec import Decoder, encode
 from primitives.errors import Refused
 from primitives.storage import Reader
 from shards.commitments import CommitmentCertificate, CommitmentSignature, certificate_decoder
-from shards.limits import MAX_BUNDLE_BYTES, MAX_TRANSACTION_BYTES
+from shards.limits import MAX_TRANSACTION_BYTES
 
-MAX_PEER_MESSAGE_BYTES = MAX_BLOCK_BYTES + 64 * 1024
-"""The largest is a proposal: a block and the certificates that justify it."""
+MAX_PEER_MESSAGE_BYTES = MAX_MESSAGE_BYTES + 1
+"""The largest message of consensus (a chunk of history) with its byte of kind; nothing else is larger."""
+
+MAX_COMMITMENT_SIGNATURE_BYTES = 1024
+"""A commitment (about 600 B), a signature and a signer."""
 
 MAX_BATCH_TRANSACTIONS = 256
 MAX_BATCH_BYTES = MAX_BATCH_TRANSACTIONS * (MAX_TRANSACTION_BYTES + 3) + 8
@@ -41,7 +44,7 @@ TransactionBatch = Annotated[
 ]
 
 _batches: Decoder[tuple[bytes, ...]] = Decoder(TransactionBatch, max_bytes=MAX_BATCH_BYTES, name="transaction batch")
-_signatures = Decoder(CommitmentSignature, max_bytes=256, name="commitment signature")
+_signatures = Decoder(CommitmentSignature, max_bytes=MAX_COMMITMENT_SIGNATURE_BYTES, name="commitment signature")
 
 
 def pack(kind: PeerKind, content: bytes) -> bytes:
@@ -86,14 +89,10 @@ def unpack_certificate(content: bytes) -> CommitmentCertificate:
     return certificate_decoder.decode(content)
 
 
-def unpack_bundle(content: bytes) -> bytes:
-    """Bundle bytes, only capped."""
-    if len(content) > MAX_BUNDLE_BYTES:
-        raise Refused("too_large", f"bundle: {len(content)} bytes, limit {MAX_BUNDLE_BYTES}")
-    return content
-
-
 def answer_archive(reader: Reader, request: bytes) -> bytes | None:
     """Answer to a peer's request for finalized history, ready to send; None when there is nothing to say."""
-    answer = archive.answer(reader, request)
+    try:
+        answer = archive.answer(reader, request)
+    except Refused:
+        return None
     return None if answer is None else pack(PeerKind.CONSENSUS, answer)

@@ -1,6 +1,8 @@
 """`ostraka accounts`, `faucet`, `balance`, `transfer`, `wait`, `trace`: accounts and what moves between them."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+import contextlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,8 +23,10 @@ from testnet.cli.common import (
 )
 
 if TYPE_CHECKING:
+    from primitives.amounts import Amount
     from testnet.client import Sent, Settlement
     from testnet.network import Network
+    from testnet.places import Who
     from testnet.run_file import RunInfo
 
 TimeoutOption = Annotated[
@@ -122,8 +126,9 @@ def transfer(
 
     info = running(home)
     payer, payee = parse_who(sender, info), parse_who(to, info)
-    source = _source_shard(payer.shard, from_shard, info)
-    _move(info, payer.name, payer.key, source, to, payee.shard, parse_obol(amount), memo, wait=wait, timeout=timeout)
+    payer = payer._replace(shard=_source_shard(payer.shard, from_shard, info))
+    payee = payee if payee.shard is not None else payee._replace(shard=payer.shard)
+    _move(info, payer, payee, parse_obol(amount), memo, wait=wait, timeout=timeout)
 
 
 def _source_shard(written: int | None, option: str | None, info: "RunInfo") -> int:
@@ -152,61 +157,51 @@ def faucet(
 
     info = running(home)
     payee = parse_who(who, info)
-    payer = parse_who(FAUCET, info)
-    shard = payee.shard or 0
-    _move(info, FAUCET, payer.key, shard, who, shard, parse_obol(amount), "", wait=True, timeout=timeout)
+    payer = parse_who(FAUCET, info)._replace(shard=payee.shard or 0)
+    _move(info, payer, payee, parse_obol(amount), "", wait=True, timeout=timeout)
 
 
 def _move(
-    info: "RunInfo",
-    name: str,
-    key: Any,
-    source: int,
-    to: str,
-    destination: int | None,
-    amount: Any,
-    memo: str,
-    *,
-    wait: bool,
-    timeout: float,
+    info: "RunInfo", payer: "Who", payee: "Who", amount: "Amount", memo: str, *, wait: bool, timeout: float
 ) -> None:
-    """Send, and follow what becomes of it."""
+    """Send from one account to another (both with their shards), and follow what becomes of it."""
+    from testnet.client import SubmissionRefused, judge
     from testnet.network import connect
-    from testnet.places import Who, parse_who, seed_of
+    from testnet.places import seed_of
 
-    target = parse_who(to, info)
+    source, destination = payer.shard or 0, payee.shard or 0
     with connect(info) as net:
-        sent = net.send(
-            seed_of(Who(name, key, source), info),
-            source,
-            target.key,
-            source if destination is None else destination,
-            amount,
-            memo.encode(),
-        )
-        if not wait:
-            _report(net.pending(sent), "")
-            say(f"  follow it: ostraka wait {sent.id.hex()}")
+        try:
+            sent = net.send(seed_of(payer, info), source, payee.key, destination, amount, memo.encode())
+        except SubmissionRefused as refused:
+            if not output.as_json:
+                raise CommandFailed(FAILED, refused.code, refused.detail) from None
+            detail = f"{refused.code}: {refused.detail}"
+            show({"id": None, "outcome": "refused", "blocks": 0, "seconds": 0, "message_id": None, "detail": detail})
+            raise typer.Exit(FAILED) from None
+        if wait:
+            _follow(net, sent, timeout)
             return
-        _follow(net, sent, timeout)
+        _report(judge(sent, None), "")
+        say(f"  follow it: ostraka wait {sent.id.hex()}")
 
 
 def _follow(net: "Network", sent: "Sent", timeout: float) -> None:
     """Wait for a transfer to settle and tell how it went; Ctrl-C only stops the waiting."""
-    from testnet.client import Settlement
-
     console = people(stderr=True)
+    waiting = console.status(f"{sent.id.hex()[:16]}… waiting") if console.is_terminal and not output.as_json else None
     try:
-        if console.is_terminal and not output.as_json:
-            with console.status(f"{sent.id.hex()[:16]}… waiting"):
-                settlement: Settlement = net.wait(sent, timeout)
-        else:
+        with waiting or contextlib.nullcontext():
             settlement = net.wait(sent, timeout)
     except KeyboardInterrupt:
-        where = f"it goes on by itself. Its id is {sent.id.hex()}; follow it with: ostraka wait {sent.id.hex()}"
+        identity = sent.id.hex()
+        where = f"it goes on by itself. Its id is {identity}; follow it with: ostraka wait {identity}"
         complain("interrupted", f"interrupted; {where}", INTERRUPTED, fault="not_yet")
         raise typer.Exit(INTERRUPTED) from None
-    _report(settlement, net.drawn_trace(sent.id))
+    found = net.trace(sent.id)
+    if sent.begun is None:
+        settlement = replace(settlement, seconds=found.elapsed_ms / 1000)
+    _report(settlement, net.draw(found) if found.root is not None else "")
     if settlement.outcome == "pending":
         say(f"  not settled after {timeout:g} s; it goes on. Follow it: ostraka wait {sent.id.hex()}")
     if settlement.outcome != "settled":
@@ -249,6 +244,7 @@ def trace(transaction_id: IdArgument, home: HomeOption = None, as_json: JsonOpti
     from primitives.identifiers import TransactionId
     from testnet.network import connect
     from testnet.places import parse_id
+    from testnet.trace_view import trace_dict
 
     wanted = TransactionId(parse_id(transaction_id, "the id of a transaction"))
     with connect(running(home)) as net:
@@ -256,6 +252,6 @@ def trace(transaction_id: IdArgument, home: HomeOption = None, as_json: JsonOpti
         if found.root is None:
             raise CommandFailed(FAILED, "unknown_transaction", f"no shard knows transaction {transaction_id} (yet)")
         if output.as_json:
-            show(net.trace_dict(found))
+            show(trace_dict(found))
         else:
-            say(net.drawn_trace(wanted))
+            say(net.draw(found))

@@ -28,9 +28,9 @@ from testnet.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from testnet.reports import NodeReport
     from testnet.launcher import Launch
     from testnet.manifest import Manifest
+    from testnet.reports import NodeReport
     from testnet.run_file import RunInfo
 
 MAX_FOLLOW_SLEEP = 0.2

@@ -53,9 +53,8 @@ def proof(
     except OSError as error:
         raise CommandFailed(USAGE, "cannot_write", f"cannot write {out}: {error.strerror}") from None
     show({"message_id": message_id, "file": str(out), "bytes": len(raw), "genesis": info.genesis})
-    say(
-        f"✓ {len(raw):,} B in {out}; verify it anywhere: ostraka verify {out} --genesis {shown_path(Path(info.genesis))}"
-    )
+    genesis = shown_path(Path(info.genesis))
+    say(f"✓ {len(raw):,} B in {out}; verify it anywhere: ostraka verify {out} --genesis {genesis}")
 
 
 @command
@@ -146,6 +145,5 @@ def blocks(
     say(" height  items   bytes  level      time           id")
     for block in page:
         level = "certified" if block.certified else "executed" if block.executed else "finalized"
-        say(
-            f" {block.height:>6}  {block.items:>5}  {block.size_bytes:>6}  {level:<9}  {block.time_ms}  {block.block_id}"
-        )
+        content = f"{block.height:>6}  {block.items:>5}  {block.size_bytes:>6}"
+        say(f" {content}  {level:<9}  {block.time_ms}  {block.block_id}")

@@ -5,11 +5,12 @@ from argparse import ArgumentParser, Namespace
 
 from testnet.simulator.byzantine import BYZANTINE_RELAYS
 from testnet.simulator.settings import SimulationSettings
+from testnet.simulator.shrink import shrink
 from testnet.simulator.world import run_simulation
 
 
-def parse_settings(arguments: list[str] | None = None) -> SimulationSettings:
-    """Settings from a command line; `SimulationSettings.command` writes one."""
+def make_parser() -> ArgumentParser:
+    """Make the parser of the command line."""
     plain = SimulationSettings(0)
     parser = ArgumentParser(prog="python -m testnet.simulator", description=__doc__)
     parser.add_argument("--seed", type=int, required=True, help="decides everything")
@@ -21,11 +22,13 @@ def parse_settings(arguments: list[str] | None = None) -> SimulationSettings:
     parser.add_argument("--transactions-per-second", type=int, default=plain.transactions_per_second)
     parser.add_argument("--byzantine-relay", action="append", default=[], choices=sorted(BYZANTINE_RELAYS))
     parser.add_argument("--crash", default=None, metavar="s0v1:57", help="kill a validator at an effect boundary")
+    parser.add_argument("--shrink", action="store_true", help="if it fails, look for the few faults that matter")
     parser.add_argument("--no-faults", action="store_true", help="nothing goes wrong")
-    return _settings(parser.parse_args(arguments))
+    return parser
 
 
-def _settings(given: Namespace) -> SimulationSettings:
+def settings_of(given: Namespace) -> SimulationSettings:
+    """Settings from a parsed command line; `SimulationSettings.command` writes one."""
     crash = None
     if given.crash is not None:
         name, boundary = given.crash.split(":")
@@ -46,7 +49,11 @@ def _settings(given: Namespace) -> SimulationSettings:
 
 def main() -> int:
     """Run, print, and return 0 if every invariant held."""
-    report = run_simulation(parse_settings())
+    given = make_parser().parse_args()
+    report = run_simulation(settings_of(given))
+    if given.shrink and not report.passed:
+        report = shrink(report)
+        sys.stdout.write(f"shrunk to faults=({', '.join(map(repr, report.faults()))},)\n")
     sys.stdout.write(report.text() + "\n")
     return 0 if report.passed else 1
 

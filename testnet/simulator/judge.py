@@ -7,7 +7,6 @@ import msgpack
 from consensus.block import Block, block_id_of
 from consensus.committee import Committee
 from primitives.codec import encode
-from primitives.hashing import Domain, tagged_hash
 from primitives.identifiers import Height
 from primitives.signatures import SignatureScheme
 from primitives.storage import Reader, integer_key

@@ -38,6 +38,7 @@ from primitives.identifiers import (
     ValidatorIndex,
 )
 from primitives.instant import Instant
+from primitives.signatures import SignatureScheme
 from primitives.storage import Write
 from tests.consensus.makers import GENESIS, GENESIS_MS, CheapScheme, make_block, make_committee, seed_of
 from tests.consensus.monitor import Monitor
@@ -108,8 +109,10 @@ class Node:
 class Cluster:
     """n validators on a simulated network; `run` until a time or a condition."""
 
-    def __init__(self, n: int, *, seed: int = 0, link: Link = LINK, rules: Rules = RULES, faulty: int = 0) -> None:
-        self.scheme = CheapScheme()
+    def __init__(
+        self, n: int, *, seed: int = 0, link: Link = LINK, rules: Rules = RULES, scheme: SignatureScheme | None = None
+    ) -> None:
+        self.scheme: SignatureScheme = scheme if scheme is not None else CheapScheme()
         self.committee = make_committee(n, self.scheme)
         self.rules = rules
         self.link = link
@@ -118,7 +121,7 @@ class Cluster:
         self.cut: set[tuple[int, int]] = set()
         self.outgoing: dict[int, Outgoing] = {}
         self.nodes = [Node(index, Store()) for index in range(n)]
-        self.faulty = set(range(n - faulty, n)) if faulty else set()
+        self.faulty: set[int] = set()
         self.monitor = Monitor(self, GENESIS)
         self.sent_messages = 0
         self.sent_bytes = 0

@@ -1,5 +1,6 @@
 """Committees, blocks, votes and certificates, correctly made, for tests to send or to spoil."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 
 from consensus.block import Block, BlockHeader, items_root
@@ -32,6 +33,7 @@ from primitives.identifiers import (
     ValidatorIndex,
     View,
 )
+from primitives.signatures import SignatureScheme
 
 GENESIS = BlockId(sha256(b"genesis").digest())
 GENESIS_MS = Milliseconds(1_700_000_000_000)
@@ -50,10 +52,9 @@ class CheapScheme:
     def sign(self, seed: SecretSeed, message: bytes) -> Signature:
         return self.of(self.public_key(seed), message)
 
-    def verify_many(self, items: object) -> list[bool]:
-        triples = list(items)  # type: ignore[call-overload]  # a sequence, whatever its declared type
-        self.verified += len(triples)
-        return [self.of(key, message) == signature for key, message, signature in triples]
+    def verify_many(self, items: Sequence[tuple[PublicKey, bytes, Signature]]) -> list[bool]:
+        self.verified += len(items)
+        return [self.of(key, message) == signature for key, message, signature in items]
 
     @staticmethod
     def of(key: PublicKey, message: bytes) -> Signature:
@@ -64,7 +65,9 @@ def seed_of(index: int) -> SecretSeed:
     return SecretSeed(bytes([index]) * 32)
 
 
-def make_committee(n: int, scheme: CheapScheme, *, shard: int = 1, epoch: int = 0, chain: ChainId = CHAIN) -> Committee:
+def make_committee(
+    n: int, scheme: SignatureScheme, *, shard: int = 1, epoch: int = 0, chain: ChainId = CHAIN
+) -> Committee:
     validators = tuple(Validator(scheme.public_key(seed_of(i)), b"", pack_amount(Amount(1))) for i in range(n))
     return Committee(chain, ValidatorSet(ShardId(shard), Epoch(epoch), validators))
 

@@ -9,7 +9,9 @@ from consensus.events import Verdict
 from consensus.messages import Certificate, Certificates, Notarize, Nullify, Proposed, Vote, decode_message
 from consensus.pacing import Rules
 from primitives.identifiers import BlockId
+from primitives.signatures import ED25519
 from tests.consensus.harness import Cluster, Link
+from tests.consensus.makers import CheapScheme
 
 SIZES = [1, 2, 4, 7, 10, 32]
 
@@ -23,6 +25,27 @@ def test_a_committee_that_is_all_online_finalizes_a_block_every_interval(n: int)
     assert min(cluster.heights()) >= 9
     assert not cluster.notes("refused")
     assert not cluster.monitor.blames
+
+
+@pytest.mark.parametrize(("n", "messages", "size", "checks"), [(4, 25, 5_000, 5), (32, 2_050, 350_000, 43)])
+def test_what_a_block_costs_in_messages_bytes_signature_checks_and_commits(
+    n: int, messages: int, size: int, checks: int
+) -> None:
+    scheme = CheapScheme()
+    cluster = Cluster(n, scheme=scheme)
+    cluster.start()
+    commits = sum(node.store.commits for node in cluster.nodes)
+    assert cluster.reaches(20, 10_000)
+    assert cluster.sent_messages <= messages * 20
+    assert cluster.sent_bytes <= size * 20
+    assert scheme.verified <= checks * n * 20
+    assert sum(node.store.commits for node in cluster.nodes) - commits <= 3 * n * 20 + n
+
+
+def test_real_signatures_do_as_well() -> None:
+    cluster = Cluster(4, scheme=ED25519)
+    cluster.start()
+    assert cluster.reaches(5, 2_000)
 
 
 @pytest.mark.parametrize("n", [4, 7, 10, 32])
@@ -112,7 +135,10 @@ def test_a_late_joiner_takes_history_in_chunks_and_votes() -> None:
     assert cluster.reaches(300, 400_000)
     before = cluster.sent_messages
     cluster.start(3)
+    assert cluster.run(500, lambda: cluster.replica(3).blocks_behind > 250), "it knows how far behind it is"
+    assert cluster.replica(3).finalized_view >= 300
     assert cluster.run(2_000, lambda: cluster.height(3) >= 300)
+    assert cluster.run(500, lambda: cluster.replica(3).blocks_behind == 0)
     assert cluster.sent_messages - before < 200  # two chunks, not three hundred fetches
     cluster.crash(0)
     assert cluster.grows(3, 20_000), "its votes are needed now"

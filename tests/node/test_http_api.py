@@ -1,10 +1,18 @@
 """A real shard of four validators over real sockets, seen through its HTTP API."""
 
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
+import pytest_asyncio
 
+from consensus.pacing import Rules
 from primitives.amounts import Amount, pack_amount
 from primitives.errors import Refused
 from primitives.identifiers import Milliseconds, ShardId
@@ -12,12 +20,23 @@ from primitives.signatures import ED25519
 from shards.commitments import certificate_decoder
 from shards.light_client import LightClient
 from shards.node.api_types import CertifiedEvent, ExecutedEvent, FinalizedEvent, TransactionAnswer
-from shards.node.client import NodeUnavailable
+from shards.node.client import NodeClient, NodeUnavailable, ReceivedEvent
 from shards.node.clock import system_clock
 from shards.node.http_api import OPERATIONS
 from shards.proofs import verify_message_proof
 from shards.transactions import RemoteTransfer, Transfer, transaction_id
 from tests.node.support import Running, key_of, make_configs, make_context, running, transfer, until
+
+JSON = {"Content-Type": "application/json"}
+MSGPACK = {"Content-Type": "application/msgpack"}
+HTML = {"Content-Type": "text/html"}
+
+
+@pytest_asyncio.fixture
+async def lone(tmp_path: Path) -> AsyncIterator[Running]:
+    """A validator that is its whole shard."""
+    async with running(make_configs(tmp_path, make_context(validators=1))) as net:
+        yield net
 
 
 async def settled(net: Running, wanted: bytes, level: str = "certified", at: int = 0) -> TransactionAnswer:
@@ -119,25 +138,154 @@ async def test_a_bad_submission_is_refused_with_a_reason_and_a_batch_keeps_its_o
             assert (await response.json())["results"][0]["status"] == "accepted"
 
 
-async def test_events_are_resumed_without_a_gap_or_a_repetition(tmp_path: Path) -> None:
-    context = make_context(validators=1)
-    async with running(make_configs(tmp_path, context)) as net:
-        [client] = net.clients
-        pay = Transfer(to=key_of("bob"), amount=pack_amount(Amount(1)))
-        live = client.events()
-        first = await anext_after(live, lambda: client.submit([transfer(context, "alice", 0, pay)]))
-        await live.aclose()  # type: ignore[attr-defined]  # an async generator
-        await client.submit([transfer(context, "alice", 1, pay)])
-        await settled(net, transaction_id(transfer_cache(context)), "certified") if False else None
-        resumed = client.events(first)
-        seen: list[tuple[str, int]] = []
-        async for received in resumed:
-            seen.append((type(received.event).__name__, received.event.height))
-            if isinstance(received.event, CertifiedEvent) and received.event.height >= 4:
+async def collect(client: NodeClient, after: str, count: int) -> list[ReceivedEvent]:
+    stream = client.events(after)
+    seen: list[ReceivedEvent] = []
+    async with asyncio.timeout(20), aclosing(stream):  # type: ignore[type-var]  # an async generator
+        async for received in stream:
+            seen.append(received)
+            if len(seen) == count:
                 break
-        await resumed.aclose()  # type: ignore[attr-defined]  # an async generator
-        for kind in (FinalizedEvent, ExecutedEvent):
-            heights = [height for name, height in seen if name == kind.__name__]
-            begin = int(first.split(".")[0 if kind is FinalizedEvent else 1]) + 1
-            assert heights == list(range(begin, begin + len(heights)))
-        assert len(set(seen)) == len(seen)
+    return seen
+
+
+async def test_events_are_resumed_without_a_gap_or_a_repetition(tmp_path: Path) -> None:
+    rules = Rules(min_block_interval_ms=10, idle_interval_ms=40)
+    async with running(make_configs(tmp_path, make_context(validators=1), rules=rules)) as net:
+        [client] = net.clients
+        first = await collect(client, "0.0.0", 8)
+        await until(lambda: behind(client, first[-1].event.height + 4))
+        second = await collect(client, first[-1].cursor, 20)
+        events = [received.event for received in (*first, *second)]
+        for kind in (FinalizedEvent, ExecutedEvent, CertifiedEvent):
+            heights = [event.height for event in events if isinstance(event, kind)]
+            assert heights == list(range(1, len(heights) + 1)), kind
+        live = await collect(client, "", 3)
+        assert live[0].event.height > second[0].event.height
+
+
+async def behind(client: NodeClient, height: int) -> bool:
+    return (await client.status()).certified_height >= height
+
+
+async def test_too_many_event_streams_are_refused_and_a_closed_one_makes_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shards.node.news.MAX_SUBSCRIBERS", 1)
+    async with running(make_configs(tmp_path, make_context(validators=1))) as net:
+        [client] = net.clients
+        url = client.base_url + "/v1/events"
+        async with net.session.get(url) as open_stream:
+            assert open_stream.status == 200
+            async with net.session.get(url) as refused:
+                assert refused.status == 429
+                assert (await refused.json())["error"]["code"] == "too_many_subscribers"
+
+        async def there_is_room() -> bool:
+            async with net.session.get(url) as again:
+                return again.status == 200
+
+        await until(there_is_room)
+
+
+async def test_the_openapi_document_is_valid_and_lists_every_route(tmp_path: Path) -> None:
+    async with running(make_configs(tmp_path, make_context(validators=1))) as net:
+        document = await net.clients[0].openapi()
+        schemas = document["components"]["schemas"]
+        for schema in schemas.values():
+            jsonschema.Draft202012Validator.check_schema(schema)
+        listed = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
+        assert listed == {(operation.method, operation.path) for operation in OPERATIONS}
+        names = [described["operationId"] for methods in document["paths"].values() for described in methods.values()]
+        assert len(set(names)) == len(names)
+        text = msgspec.json.encode(document["paths"]).decode()
+        assert set(re.findall(r"#/components/schemas/(\w+)", text)) <= set(schemas)
+        status = {"$ref": "#/components/schemas/StatusAnswer", "components": document["components"]}
+        answer = msgspec.to_builtins(await net.clients[0].status())
+        jsonschema.Draft202012Validator(status).validate(answer)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.Draft202012Validator(status).validate(answer | {"shard": "one"})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status", "code"),
+    [
+        ("GET", "/v1/nothing", {}, 404, "not_found"),
+        ("DELETE", "/v1/status", {}, 404, "not_found"),
+        ("GET", "/v1/blocks?limit=101", {}, 400, "bad_parameter"),
+        ("GET", "/v1/blocks?from=-1", {}, 400, "bad_parameter"),
+        ("GET", "/v1/blocks?from=99999999999999999999", {}, 400, "bad_parameter"),
+        ("GET", "/v1/blocks/99999999", {}, 404, "not_found"),
+        ("GET", "/v1/blocks/abc", {}, 400, "bad_id"),
+        ("GET", "/v1/commitments/newest", {}, 400, "bad_parameter"),
+        ("GET", "/v1/accounts/osk1xyz", {}, 400, "bad_address"),
+        ("GET", "/v1/transactions/" + "0" * 64, {}, 404, "not_found"),
+        ("GET", "/v1/transactions/xyz", {}, 400, "bad_id"),
+        ("GET", "/v1/messages/" + "0" * 64, {}, 404, "not_found"),
+        ("GET", "/v1/traces/" + "0" * 64, {}, 404, "not_found"),
+        ("GET", "/v1/proofs/messages/" + "0" * 64, {}, 404, "unknown_message"),
+        ("GET", "/v1/bundles/0", {}, 404, "not_found"),
+        ("GET", "/v1/bundles/7?wait_ms=1", {}, 404, "not_found"),
+        ("GET", "/v1/events?after=1.2", {}, 400, "bad_cursor"),
+        ("GET", "/v1/status", {"headers": {"Host": "evil.example:80"}}, 403, "forbidden_host"),
+        ("POST", "/v1/transactions", {"data": b"x" * (2**20 + 1)}, 413, "too_large"),
+        ("POST", "/v1/transactions", {"json": {"transactions": []}}, 400, "bad_request"),
+        ("POST", "/v1/transactions", {"json": {"transactions": ["0g"]}}, 400, "bad_request"),
+        ("POST", "/v1/transactions", {"data": b"[" * 100_000, "headers": JSON}, 400, "bad_request"),
+        ("POST", "/v1/transactions", {"data": b"\x91" * 100_000, "headers": MSGPACK}, 400, "bad_request"),
+        ("POST", "/v1/transactions", {"data": b"\xdd\xff\xff\xff\xff", "headers": MSGPACK}, 400, "bad_request"),
+        ("POST", "/v1/transactions", {"data": b"x", "headers": HTML}, 415, "unsupported_media_type"),
+        ("POST", "/v1/bundles", {"data": b"x" * 300_000}, 413, "too_large"),
+    ],
+)  # fmt: skip
+async def test_a_bad_request_is_refused_with_a_code_and_whose_fault_it_is(
+    lone: Running, method: str, path: str, options: dict[str, Any], status: int, code: str
+) -> None:
+    async with lone.session.request(method, lone.clients[0].base_url + path, **options) as response:
+        body = await response.json()
+        assert (response.status, body["error"]["code"], body["error"]["fault"]) == (status, code, "yours")
+        assert body["error"]["detail"]
+        assert "frame-ancestors 'none'" in response.headers["Content-Security-Policy"]
+        assert not any(name.lower().startswith("access-control") for name in response.headers)
+
+
+async def test_every_operation_has_a_method_of_the_client() -> None:
+    named = {operation.name for operation in OPERATIONS}
+    other_names = {"readiness": "ready", "health": "healthy"}
+    assert all(callable(getattr(NodeClient, other_names.get(name, name))) for name in named)
+
+
+async def test_health_readiness_and_metrics_are_told(lone: Running) -> None:
+    [client] = lone.clients
+    assert await client.healthy()
+    assert await client.ready()
+    text = await client.metrics()
+    for name in ("ostraka_executed_height", "ostraka_commit_seconds_bucket", "ostraka_mempool_transactions"):
+        assert name in text
+
+
+async def test_a_validator_without_a_quorum_is_alive_but_not_ready(tmp_path: Path) -> None:
+    [config, *_] = make_configs(tmp_path, make_context())
+    async with running([config]) as net:
+        assert await net.clients[0].healthy()
+        assert not await net.clients[0].ready()
+        assert "quorum is 3" in (await net.clients[0].status()).not_ready
+
+
+async def test_a_client_that_asks_too_often_is_told_to_slow_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shards.node.http_guard.REQUEST_BURST", 3)
+    monkeypatch.setattr("shards.node.http_guard.REQUESTS_PER_SECOND", 0.001)
+    async with running(make_configs(tmp_path, make_context(validators=1))) as net:
+        for _ in range(3):
+            await net.clients[0].status()
+        with pytest.raises(NodeUnavailable, match="too_many_requests"):
+            await net.clients[0].status()
+
+
+async def test_a_stopped_validator_is_unavailable(tmp_path: Path) -> None:
+    async with running(make_configs(tmp_path, make_context(validators=1))) as net:
+        await net.stop(0)
+        with pytest.raises(NodeUnavailable):
+            await net.clients[0].status()

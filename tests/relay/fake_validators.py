@@ -23,7 +23,7 @@ Misbehave = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class FakeChain:
-    """Shards that make a block as soon as something is sent or delivered; any validator answers for all of its shard."""
+    """Shards that make a block as soon as something is sent or delivered; any validator answers for all of them."""
 
     def __init__(self, shards: int = 2, validators: int = 4) -> None:
         self.context = make_context(shards, validators, ED25519)
@@ -132,9 +132,9 @@ async def relay(
         settings=settings if settings is not None else CourierSettings(ack_delay_ms=1),
     )
     running = asyncio.create_task(run_relay(config, ready.set_result, stop))
+    running.add_done_callback(lambda _: ready.done() or ready.cancel())
     try:
-        await asyncio.wait({running, ready}, return_when=asyncio.FIRST_COMPLETED)
-        host, port = ready.result()
+        host, port = await ready
         yield f"http://{host}:{port}"
     finally:
         stop.set()

@@ -108,8 +108,17 @@ async def _claims_gzip(_request: web.Request) -> web.StreamResponse:
 
 
 NONSENSE = [
-    _nonsense, _wrong_types, _deep, _huge, _redirects, _server_error, _refuses, _says_nothing_at_once, _cuts, _claims_gzip,
-]  # fmt: skip
+    _nonsense,
+    _wrong_types,
+    _deep,
+    _huge,
+    _redirects,
+    _server_error,
+    _refuses,
+    _says_nothing_at_once,
+    _cuts,
+    _claims_gzip,
+]
 
 
 @pytest.mark.parametrize("misbehave", NONSENSE)
@@ -225,9 +234,9 @@ async def test_what_an_operator_got_wrong_is_said(tmp_path: Path, capsys: pytest
     config = RelayConfig(context, {}, ("127.0.0.1", 0), tmp_path / "log.jsonl", links=[(0, 7)])
     assert await run_relay(config) == 2
     assert "no link can lead from shard 0 to shard 7" in capsys.readouterr().err
-    for endpoints in ({5: []}, {0: ["http://x"] * 5}, {0: ["ftp://x"]}, {0: ["http://[::1"]}, {0: ["http://h/?a=b"]}):
+    for shard, urls in ((5, []), (0, ["http://x"] * 5), (0, ["ftp://x"]), (0, ["http://[::1"]), (0, ["http://h/?a=b"])):
         with pytest.raises(BadConfiguration, match="endpoints"):
-            read_endpoints(context, endpoints)  # type: ignore[arg-type]
+            read_endpoints(context, {ShardId(shard): urls})
     assert read_endpoints(context, {ShardId(1): [None, "http://127.0.0.1:7001/"]}) == {
         (ShardId(1), ValidatorIndex(1)): "http://127.0.0.1:7001"
     }

@@ -179,10 +179,12 @@ class MempoolMachine(RuleBasedStateMachine):
         self.world.accounts[key] = self.world.at(account.nonce + 1, balance=unpack_amount(account.balance) - 2500)
         self.world.pool.on_executed([parse_transaction(raw)], now_ms=self.now)
         self.drop_expired()
-        for nonce, each in sorted(self.of(key).items(), reverse=True):
-            covered = sum(map(cost_of, self.of(key).values())) <= unpack_amount(self.world.account(key).balance)
-            if nonce <= account.nonce or not covered:
-                del self.waiting[each.id]
+        mine = self.of(key)
+        if account.nonce in mine:
+            del self.waiting[mine.pop(account.nonce).id]
+        for nonce in sorted(mine, reverse=True):
+            if sum(map(cost_of, self.of(key).values())) > unpack_amount(self.world.account(key).balance):
+                del self.waiting[mine[nonce].id]
         self.sync(may_evict=False)
 
     @rule(later=st.integers(1, 30_000))

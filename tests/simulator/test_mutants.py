@@ -3,9 +3,11 @@
 import pytest
 
 from primitives.errors import InvariantViolated
+from testnet.simulator.faults import FaultKind
 from testnet.simulator.mutants import MUTANTS, WITNESSES
 from testnet.simulator.mutation import Mutant, Rewrite, Witness, hunt, planted
 from testnet.simulator.settings import SimulationSettings
+from testnet.simulator.shrink import shrink
 from testnet.simulator.world import run_simulation
 
 
@@ -41,3 +43,13 @@ def test_the_hunt_finds_a_witness() -> None:
     found = hunt(quorum, range(1, 3))
     assert found is not None
     assert found[1].invariant == "S3"
+
+
+def test_a_failing_seed_shrinks_to_the_faults_that_matter() -> None:
+    forgetful = next(witness for witness in WITNESSES if witness.mutant.name == "finalized_block_not_stored")
+    with planted(forgetful.mutant):
+        report = run_simulation(forgetful.settings)
+        shrunk = shrink(report, max_runs=30)
+    assert shrunk.violations[0].invariant == forgetful.invariant
+    assert len(shrunk.faults()) == 1 < len(report.faults())
+    assert shrunk.faults()[0].kind in {FaultKind.CRASH, FaultKind.CRASH_AFTER_SEND, FaultKind.HALT}

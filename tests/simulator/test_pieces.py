@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from primitives.identifiers import SecretSeed
 from primitives.storage import Write
-from testnet.simulator.__main__ import parse_settings
+from testnet.simulator.__main__ import make_parser, settings_of
 from testnet.simulator.disk import SimulatedDisk
 from testnet.simulator.draws import Draws
 from testnet.simulator.faults import Fault, FaultKind, draw_faults, print_faults
@@ -46,7 +46,8 @@ def test_a_crash_in_the_middle_of_a_sync_keeps_whole_batches_only() -> None:
 def test_a_scan_gives_what_a_sorted_dictionary_would(
     writes: list[tuple[bytes, bytes | None]], start: bytes, end: bytes | None, reverse: bool
 ) -> None:
-    disk, model = SimulatedDisk(), {}
+    disk = SimulatedDisk()
+    model: dict[bytes, bytes] = {}
     for key, value in writes:
         disk.stage([Write("t", key, value)])
         disk.sync()
@@ -134,7 +135,7 @@ def test_a_printed_fault_list_pastes_back_into_a_test() -> None:
 
 def test_draws_are_the_same_on_every_machine() -> None:
     draws = Draws(7, "link").under("s0v0>s0v1")
-    assert [draws.number(counter, 0, 999) for counter in range(5)] == [713, 553, 190, 884, 560]
+    assert [draws.number(counter, 0, 999) for counter in range(5)] == [250, 682, 263, 472, 362]
 
 
 def test_the_cheap_scheme_tells_keys_and_messages_apart() -> None:
@@ -153,7 +154,7 @@ def test_the_replay_command_leads_to_the_same_settings() -> None:
     for each in (chosen, replace(chosen, faults=()), SimulationSettings(4)):
         words = each.command().split()
         assert words[:3] == ["python", "-m", "testnet.simulator"]
-        assert parse_settings(words[3:]) == each
+        assert settings_of(make_parser().parse_args(words[3:])) == each
 
 
 def test_the_command_prints_its_faults_and_the_verdict() -> None:
