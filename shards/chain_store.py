@@ -169,7 +169,8 @@ def execution_writes(execution: Execution) -> tuple[Write, ...]:
         if receipt.source not in consumed:
             consumed.add(receipt.source)
             writes.append(Write(RECEIVED, lane_record_key(receipt.source, receipt.sequence), key))
-    writes += [Write(IDS, _id_key(height, each, _RECEIPT), b"") for each in sorted(named)]
+    era, place = _era_and_place(height)
+    writes += [Write(IDS, era + each[:_ID_BYTES] + place + _RECEIPT, b"") for each in sorted(named)]
     return tuple(writes)
 
 
@@ -190,8 +191,9 @@ def certificate_writes(certificate: CommitmentCertificate) -> tuple[Write, ...]:
 
 def block_index_writes(height: Height, items: Iterable[bytes]) -> tuple[Write, ...]:
     """Let the transactions of a finalized block be found by id; `items` are the block's."""
+    era, place = _era_and_place(height)
     writes = [
-        Write(IDS, _id_key(height, transaction_id(item[1:]), _TRANSACTION), index.to_bytes(4, "big"))
+        Write(IDS, era + transaction_id(item[1:])[:_ID_BYTES] + place + _TRANSACTION, index.to_bytes(4, "big"))
         for index, item in enumerate(items)
         if item[0] == ItemKind.TRANSACTION
     ]
@@ -263,7 +265,7 @@ def transaction_place(reader: Reader, wanted: TransactionId) -> Place | None:
 
 def receipts_naming(reader: Reader, wanted: bytes) -> tuple[FoundReceipt, ...]:
     """Receipts of this shard that contain a transaction, message, call or trace id, in the order of the chain."""
-    heights = {height for kind in (_TRANSACTION, _RECEIPT) for height, _ in _entries(reader, wanted, kind)}
+    heights = {height for height, _ in _entries(reader, wanted, _TRANSACTION + _RECEIPT)}
     return tuple(
         FoundReceipt(Place(height, index), decode_receipt(raw))
         for height in sorted(heights)[:MAX_PLACES]
@@ -312,14 +314,14 @@ def _call_ids(receipt: Receipt) -> set[bytes]:
     return own | {message.call_id for message in sent_by(receipt)}
 
 
-def _entries(reader: Reader, wanted: bytes, kind: bytes) -> Iterator[tuple[Height, bytes]]:
+def _entries(reader: Reader, wanted: bytes, kinds: bytes) -> Iterator[tuple[Height, bytes]]:
     """Heights at which an id occurs with the values there, newest era first."""
     oldest = next((number_of(key[:4]) for key, _ in reader.scan(IDS)), 0)
     newest = next((number_of(key[:4]) for key, _ in reader.scan(IDS, reverse=True)), -1)
     for era in range(newest, oldest - 1, -1):
         start = era.to_bytes(4, "big") + wanted[:_ID_BYTES]
         for key, value in reader.scan(IDS, start, start + b"\xff\xff\xff"):
-            if key[-1:] == kind:
+            if key[-1:] in kinds:
                 yield Height(era * ERA_BLOCKS + number_of(key[-3:-1])), value
 
 
@@ -336,6 +338,7 @@ def lane_record_key(peer: ShardId, sequence: Sequence) -> bytes:
     return peer.to_bytes(2, "big") + integer_key(sequence)
 
 
-def _id_key(height: Height, wanted: bytes, kind: bytes) -> bytes:
+def _era_and_place(height: Height) -> tuple[bytes, bytes]:
+    """What stands before and behind the id in keys of a height."""
     era, place = divmod(height, ERA_BLOCKS)
-    return era.to_bytes(4, "big") + wanted[:_ID_BYTES] + place.to_bytes(2, "big") + kind
+    return era.to_bytes(4, "big"), place.to_bytes(2, "big")

@@ -101,7 +101,8 @@ class Mempool:
 
     def parse(self, raw: bytes) -> SignedTransaction:
         """Parse a transaction, or find it parsed already."""
-        return self.get(transaction_id(raw)) or parse_transaction(raw)
+        wanted = transaction_id(raw)
+        return self.get(wanted) or parse_transaction(raw, wanted)
 
     def verified(self, wanted: TransactionId) -> bool:
         """Whether this transaction's signature has been verified here lately."""
@@ -133,9 +134,11 @@ class Mempool:
                 `mempool_full`.
 
         """
+        known_id = None
         if len(raw) <= MAX_TRANSACTION_BYTES:
-            self._refuse_known(transaction_id(raw))
-        transaction = parse_transaction(raw)
+            known_id = transaction_id(raw)
+            self._refuse_known(known_id)
+        transaction = parse_transaction(raw, known_id)
         self._check_terms(transaction, now_ms)
         # Gaps are judged at `insert`: what closes them may be in the same batch, its signature not verified yet.
         self._check_place(entry_of(transaction), max_gap=MAX_SENDER_TRANSACTIONS)

@@ -96,8 +96,6 @@ def verify_message_proof(raw: bytes, context: ChainContext, scheme: SignatureSch
     context.committee(head.destination)
     if head.source == head.destination:
         raise Refused("same_shard", "a shard sends no messages to itself")
-    if commitment.shard != head.source:
-        raise Refused("wrong_shard", "the certificate is not one of the shard that the stream comes from")
     if proof.sequence >= head.end:
         raise Refused("bad_range", f"message {proof.sequence} of a stream that ends at {head.end}")
     message = message_decoder.decode(proof.body)

@@ -80,8 +80,8 @@ def transaction_id(raw: bytes) -> TransactionId:
     return TransactionId(tagged_hash(Domain.TRANSACTION, raw))
 
 
-def parse_transaction(raw: bytes) -> SignedTransaction:
-    """Decode and check everything that needs neither a chain nor a state.
+def parse_transaction(raw: bytes, known_id: TransactionId | None = None) -> SignedTransaction:
+    """Decode and check everything that needs neither a chain nor a state; `known_id` saves hashing `raw` again.
 
     Raises:
         Refused: `too_large`, `malformed`, `not_canonical` or `bad_amount`.
@@ -95,7 +95,7 @@ def parse_transaction(raw: bytes) -> SignedTransaction:
     for operation in body.operations:
         if not 0 < unpack_amount(operation.amount) <= MAX_SUPPLY:
             raise Refused("bad_amount", "every amount must be more than zero and at most the largest supply")
-    return SignedTransaction(raw=raw, id=transaction_id(raw), body=body)
+    return SignedTransaction(raw=raw, id=known_id or transaction_id(raw), body=body)
 
 
 def sign_transaction(body: Transaction, seed: SecretSeed, scheme: SignatureScheme) -> bytes:

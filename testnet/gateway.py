@@ -24,7 +24,9 @@ class ShardGateway:
     def __init__(self, shard: int, nodes: tuple[NodeRun, ...], session: aiohttp.ClientSession) -> None:
         self._shard = shard
         self._clients = {node.name: NodeClient(node.api, session) for node in nodes if node.api is not None}
-        self._order = list(self._clients)
+        # Those that the launcher knows to be dead or paused are asked last.
+        healthy = [node.name for node in nodes if node.state == "running"]
+        self._order = sorted(self._clients, key=lambda name: name not in healthy)
 
     async def ask(self, question: Question[T]) -> T:
         """Answer of the first validator that gives one; the one that answered last time is asked first.

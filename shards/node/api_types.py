@@ -15,6 +15,9 @@ AmountText = Annotated[str, Meta(pattern="^[0-9]{1,39}$", description="base unit
 AddressText = Annotated[str, Meta(pattern="^osk1[0-9a-z]{58}$", description="an account's public key in bech32m")]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
+MAX_BODY_BYTES = 2**20
+"""Of a request: a thousand transactions and more; four of the largest bundles."""
+
 MAX_SUBMITTED = 8192
 """Transactions in one request: what a body of 1 MiB holds of the smallest ones."""
 

@@ -60,6 +60,8 @@ class NodeClient:
     async def submit(self, raws: Sequence[bytes]) -> list[api.SubmitResult]:
         """Hand in signed transactions; one result for each, in order."""
         body = _msgpack.encode(list(raws))
+        if len(body) > api.MAX_BODY_BYTES:
+            raise Refused("too_large", f"these are {len(body)} bytes, a request has at most {api.MAX_BODY_BYTES}")
         answer = await self._json(
             api.SubmitAnswer, "POST", "/v1/transactions", data=body, headers={"Content-Type": "application/msgpack"}
         )

@@ -9,10 +9,10 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from shards.node import http_chain, http_events, http_streams, http_transactions
+from shards.node.api_types import MAX_BODY_BYTES
 from shards.node.faults import BadConfiguration
 from shards.node.http_guard import (
     LOCAL_HOSTS,
-    MAX_BODY_BYTES,
     Guard,
     add_security_headers,
     error_response,

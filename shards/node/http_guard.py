@@ -13,14 +13,11 @@ import msgspec
 from aiohttp import web
 
 from primitives.errors import NotYet, Refused
-from shards.node.api_types import Answer, ErrorAnswer, ErrorBody, Fault
+from shards.node.api_types import MAX_BODY_BYTES, Answer, ErrorAnswer, ErrorBody, Fault
 from shards.node.faults import StorageFault
 from shards.node.http_operations import Served
 from shards.node.node import Node
 from shards.node.quotas import TokenBucket
-
-MAX_BODY_BYTES = 2**20
-"""A thousand transactions and more; four of the largest bundles."""
 
 REQUESTS_PER_SECOND = 2_000
 REQUEST_BURST = 4_000

@@ -125,9 +125,11 @@ DRAWS_PER_TARGET = 2
 """Chances for each kind and target; with the recipes above about 25 faults in a 3 x 4 seed."""
 
 
-def draw_faults(seed: int, *, shards: int, validators: int, relays: int, chaos_ms: int) -> tuple[Fault, ...]:
-    """Draw the faults of a seed, in order of their start."""
-    draws = Draws(seed, "faults")
+def draw_faults(
+    seed: int, *, shards: int, validators: int, relays: int, chaos_ms: int, intensity: int = 1
+) -> tuple[Fault, ...]:
+    """Draw the faults of a seed, in order of their start; a greater intensity adds to those of a smaller one."""
+    draws = _Drawer(Draws(seed, "faults"), chaos_ms, DRAWS_PER_TARGET * intensity)
     everyone = range(validators)
     subsets = 2**validators - 2
     parting = {FaultKind.PARTITION, FaultKind.HALF_PARTITION}
@@ -136,34 +138,43 @@ def draw_faults(seed: int, *, shards: int, validators: int, relays: int, chaos_m
         for recipe in _FOR_SHARDS:
             if recipe.kind in parting and not subsets:
                 continue  # one validator cannot be parted from itself
-            faults += _draw(draws, recipe, f"s{shard}", chaos_ms, most=recipe.most or subsets)
+            faults += draws.draw(recipe, f"s{shard}", most=recipe.most or subsets)
         for index in everyone:
             for recipe in _FOR_VALIDATORS:
-                faults += _draw(draws, recipe, validator_name(shard, index), chaos_ms)
+                faults += draws.draw(recipe, validator_name(shard, index))
             for other in everyone:
                 if other != index:
                     link = f"{validator_name(shard, index)}>{validator_name(shard, other)}"
-                    faults += _draw(draws, _FOR_LINKS, link, chaos_ms)
+                    faults += draws.draw(_FOR_LINKS, link)
     for relay in range(relays):
         for recipe in _FOR_RELAYS:
-            faults += _draw(draws, recipe, relay_name(relay), chaos_ms)
+            faults += draws.draw(recipe, relay_name(relay))
         for shard in range(shards):
-            faults += _draw(draws, _FOR_RELAY_LINKS, f"{relay_name(relay)}>s{shard}", chaos_ms)
+            faults += draws.draw(_FOR_RELAY_LINKS, f"{relay_name(relay)}>s{shard}")
     return tuple(sorted(faults, key=lambda fault: (fault.start_ms, fault.kind, fault.target, fault.end_ms)))
 
 
-def _draw(draws: Draws, recipe: _Recipe, target: str, chaos_ms: int, *, most: int | None = None) -> list[Fault]:
-    found = []
-    own = draws.under(f"{recipe.kind}/{target}")
-    for counter in range(DRAWS_PER_TARGET):
-        each = own.under(str(counter))
-        if not each.chance(0, recipe.chance_permille):
-            continue
-        start = each.number(1, 0, chaos_ms)
-        end = min(chaos_ms, start + each.number(2, 1, recipe.longest_ms))
-        amount = each.number(3, recipe.least, recipe.most if most is None else most)
-        found.append(Fault(recipe.kind, target, start, end, amount))
-    return found
+class _Drawer:
+    """Draws for one run: where chaos ends and how many chances each kind has at each target."""
+
+    def __init__(self, draws: Draws, chaos_ms: int, tries: int) -> None:
+        self._draws = draws
+        self._chaos_ms = chaos_ms
+        self._tries = tries
+
+    def draw(self, recipe: _Recipe, target: str, *, most: int | None = None) -> list[Fault]:
+        """Draw the faults of one kind for one target."""
+        found = []
+        own = self._draws.under(f"{recipe.kind}/{target}")
+        for counter in range(self._tries):
+            each = own.under(str(counter))
+            if not each.chance(0, recipe.chance_permille):
+                continue
+            start = each.number(1, 0, self._chaos_ms)
+            end = min(self._chaos_ms, start + each.number(2, 1, recipe.longest_ms))
+            amount = each.number(3, recipe.least, recipe.most if most is None else most)
+            found.append(Fault(recipe.kind, target, start, end, amount))
+        return found
 
 
 def print_faults(faults: tuple[Fault, ...]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from testnet.simulator.mutation import Mutant, Rewrite, Witness
 from testnet.simulator.settings import SimulationSettings
 
-_CHAOS = SimulationSettings(0, shards=2, seconds=40)
+_CHAOS = SimulationSettings(0, shards=2, seconds=40, intensity=4)
 _LYING = SimulationSettings(0, byzantine_relays=("forging", "reordering", "replaying"), seconds=30)
 _CALM = SimulationSettings(0, shards=2, seconds=20, chaos_seconds=5)
 

@@ -14,6 +14,12 @@ REAL_SIGNATURE_SEEDS = 20
 """One seed in so many runs with real Ed25519."""
 
 
+_OPTIONS = (
+    "shards", "validators", "relays", "seconds", "chaos_seconds", "transactions_per_second", "flush_blocks", "intensity",
+)  # fmt: skip
+"""Settings that are options of the command line, under the same names."""
+
+
 @dataclass(frozen=True, slots=True)
 class SimulationSettings:
     """One run. Equal settings give equal runs, byte for byte."""
@@ -31,6 +37,8 @@ class SimulationSettings:
     """Per shard."""
     flush_blocks: int = 8
     """The state store is written every so many blocks, as the real node does it; small, so that replay happens."""
+    intensity: int = 1
+    """Multiplies the chances of faults."""
     faults: tuple[Fault, ...] | None = None
     """An explicit list instead of the drawn one."""
     crash_boundary: tuple[str, int] | None = None
@@ -67,6 +75,7 @@ class SimulationSettings:
             validators=self.validators,
             relays=self.relays,
             chaos_ms=self.chaos_ms,
+            intensity=self.intensity,
         )
         return replace(self, faults=faults)
 
@@ -74,7 +83,7 @@ class SimulationSettings:
         """What to type to see this run again."""
         words = [f"python -m testnet.simulator --seed {self.seed}"]
         plain = SimulationSettings(self.seed)
-        for name in ("shards", "validators", "relays", "seconds", "chaos_seconds", "transactions_per_second"):
+        for name in _OPTIONS:
             value = getattr(self, name)
             if value != getattr(plain, name):
                 words.append(f"--{name.replace('_', '-')} {value}")

@@ -176,3 +176,10 @@ def transfer(context: ChainContext, sender: str, nonce: int, operation: Operatio
 
 def key_of(name: str) -> PublicKey:
     return public_key_of(seed_of(name))
+
+
+def close_sockets(configs: Sequence[NodeConfig]) -> None:
+    for config in configs:
+        for listener in (config.p2p_socket, config.http_socket):
+            if isinstance(listener, socket.socket):
+                listener.close()

@@ -1,6 +1,7 @@
 """A real shard of four validators over real sockets, seen through its HTTP API."""
 
 import asyncio
+import io
 import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -25,7 +26,7 @@ from shards.node.clock import system_clock
 from shards.node.http_api import OPERATIONS
 from shards.proofs import verify_message_proof
 from shards.transactions import RemoteTransfer, Transfer, transaction_id
-from tests.node.support import Running, key_of, make_configs, make_context, running, transfer, until
+from tests.node.support import Running, close_sockets, key_of, make_configs, make_context, running, transfer, until
 
 JSON = {"Content-Type": "application/json"}
 MSGPACK = {"Content-Type": "application/msgpack"}
@@ -228,7 +229,7 @@ async def test_the_openapi_document_is_valid_and_lists_every_route(tmp_path: Pat
         ("GET", "/v1/bundles/7?wait_ms=1", {}, 404, "not_found"),
         ("GET", "/v1/events?after=1.2", {}, 400, "bad_cursor"),
         ("GET", "/v1/status", {"headers": {"Host": "evil.example:80"}}, 403, "forbidden_host"),
-        ("POST", "/v1/transactions", {"data": b"x" * (2**20 + 1)}, 413, "too_large"),
+        ("POST", "/v1/transactions", {"data": io.BytesIO(b"x" * (2**20 + 1))}, 413, "too_large"),
         ("POST", "/v1/transactions", {"json": {"transactions": []}}, 400, "bad_request"),
         ("POST", "/v1/transactions", {"json": {"transactions": ["0g"]}}, 400, "bad_request"),
         ("POST", "/v1/transactions", {"data": b"[" * 100_000, "headers": JSON}, 400, "bad_request"),
@@ -265,7 +266,8 @@ async def test_health_readiness_and_metrics_are_told(lone: Running) -> None:
 
 
 async def test_a_validator_without_a_quorum_is_alive_but_not_ready(tmp_path: Path) -> None:
-    [config, *_] = make_configs(tmp_path, make_context())
+    [config, *others] = make_configs(tmp_path, make_context())
+    close_sockets(others)
     async with running([config]) as net:
         assert await net.clients[0].healthy()
         assert not await net.clients[0].ready()

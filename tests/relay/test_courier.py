@@ -174,11 +174,43 @@ def test_a_halted_shard_costs_a_slow_poll_and_delays_no_other_lane(how: str) -> 
     world.run(60_000)
     polls = world.counts["Fetch"] + world.counts["Watch"] - before["Fetch"] - before["Watch"]
     assert 5 <= polls <= 3 * (world.now - start) // LONGEST_PATIENCE_MS + 2 * 60_000 // 1_000
+    if how == "dead":
+        assert world.counts["Fetch"] == before["Fetch"]
     world.shards[3].halted = False
     world.behaviour = {}
     assert world.run_until(world.all_done) < 15_000
     assert world.run_until(lambda: world.standing(0, 3)[0] == "open") < 10_000
     world.check_order()
+
+
+def test_lanes_that_fail_cannot_take_all_hands() -> None:
+    world = World(shards=5, settings=CourierSettings(max_in_hand=2))
+    world.behaviour = {(4, index): "hang" for index in range(4)}
+    for source in range(4):
+        world.send(source, 4, 10)
+    world.run(30_000)
+    for number in range(30):
+        world.send(0, 1, 1, tag=f"{number} ")
+        assert world.run_until(lambda: world.all_done(but=4)) < 1_500
+
+
+def test_after_a_long_halt_a_validator_that_drops_deliveries_is_not_asked_for_ever() -> None:
+    world = World(shards=2)
+    world.behaviour = {(1, 0): "drop_deliveries"}
+    world.shards[1].halted = True
+    world.send(0, 1, 10)
+    world.run(265_000)
+    world.shards[1].pool.clear()
+    world.shards[1].halted = False
+    assert world.run_until(world.all_done) < 12_000
+
+
+def test_a_validator_that_hands_out_message_by_message_is_soon_the_last_choice() -> None:
+    world = World(shards=2)
+    world.behaviour = {(0, 1): "drip", (1, 1): "drip"}
+    world.send(0, 1, 3_000)
+    world.run_until(lambda: len(world.shards[1].streams[0].received) == 3_000)
+    assert world.lane_counts["fetch", 0, 1] <= 6 + 4
 
 
 def test_lanes_share_the_hands_fairly() -> None:

@@ -7,7 +7,7 @@ from primitives.identifiers import Milliseconds, ShardId, ValidatorIndex
 from primitives.instant import Instant
 from relay.core import Courier
 from relay.links import Links, islands
-from relay.settings import CourierSettings
+from tests.relay.bench import Bench
 from tests.relay.model import CheapScheme, make_context
 from tests.relay.world import World
 
@@ -65,15 +65,17 @@ def test_a_shard_without_a_quorum_is_told_from_one_that_does_not_answer() -> Non
     assert why.endswith("it seems to be without a quorum")
 
 
-@pytest.mark.parametrize(("liars", "standing"), [(1, "open"), (2, "frozen")])
-def test_a_lane_is_frozen_when_more_validators_say_so_than_may_lie(liars: int, standing: str) -> None:
-    world = World(shards=2, settings=CourierSettings(ack_delay_ms=1))
-    world.behaviour = {(1, index): "cry_frozen" for index in range(liars)}
-    if liars > 1:
-        world.behaviour |= {(1, index): "drop_deliveries" for index in (2, 3)}
-    world.send(0, 1, 3)
-    world.run(1_500)
-    assert world.standing(0, 1)[0] == standing
+def test_a_lane_is_frozen_when_more_validators_say_so_than_may_lie() -> None:
+    bench = Bench()
+    bench.hear_of_both()
+    standings = []
+    for validator in range(4):
+        bench.fetched(0)
+        bench.refused(0, validator, "lane_frozen")
+        lane = bench.courier.report(Instant(0, Milliseconds(0))).lanes[0]
+        standings.append(lane.standing.value)
+    assert standings == ["open", "frozen", "frozen", "frozen"]
+    assert lane.why.startswith("shard 1 has frozen the stream from shard 0")
 
 
 def test_a_shard_without_addresses_is_told_from_one_that_does_not_answer() -> None:

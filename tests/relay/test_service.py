@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -19,6 +20,7 @@ from relay.service import RelayConfig, main_relay, read_endpoints, run_relay
 from relay.service_client import Unusable, ValidatorClient
 from shards.limits import MAX_BUNDLE_BYTES
 from shards.node.faults import BadConfiguration
+from shards.node.views import streams_view
 from tests.relay.fake_validators import FakeChain, mutated, relay
 from tests.relay.model import make_context
 
@@ -157,6 +159,23 @@ async def test_a_bundle_that_does_not_verify_is_never_delivered(tmp_path: Path) 
     assert spoiled >= 1
     assert "refused" not in chain.statuses
     assert "bundle refused: not_in_stream" in (tmp_path / "relay" / "log.jsonl").read_text()
+
+
+async def test_a_validator_that_tells_old_news_as_new_is_left(tmp_path: Path) -> None:
+    chain = FakeChain()
+    await chain.send(0, 1, 1)
+    certificate, heads = chain.shards[0].news
+    assert certificate is not None
+    body = msgspec.json.encode(streams_view(certificate, heads, ShardId(0)))
+
+    async def repeat(_request: web.Request) -> web.StreamResponse:
+        return web.Response(body=body)
+
+    chain.misbehave = {(0, 0): repeat}
+    async with chain.serve(), relay(chain, tmp_path) as url, asyncio.timeout(10):
+        while "it sent height 1" not in (await get(f"{url}/v1/status"))[1]:
+            pass
+        await chain.until(chain.done)
 
 
 async def test_links_say_what_works_and_why_not(tmp_path: Path) -> None:

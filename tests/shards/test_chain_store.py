@@ -147,6 +147,14 @@ def test_bodies_are_read_in_order_across_blocks_from_any_place(chain: StoredChai
         assert list(stream_store.message_bodies(chain.stores[0], ONE, SequenceNumber(first))) == expected[first:]
 
 
+def test_a_block_writes_one_record_for_each_lane_that_it_hears_from_or_sends_to(chain: StoredChain) -> None:
+    alice, bob = chain.accounts[:2]
+    chain.run(0, [chain.remote(0, alice, 1, bob, 1, nonce=each) for each in range(5)])
+    chain.carry(0, 1)
+    assert chain.stores[0].size(chain_store.SENT) == chain.stores[0].size(chain_store.STREAM_NODES) == 1
+    assert chain.stores[1].size(chain_store.RECEIVED) == chain.stores[1].size(chain_store.SENT) == 1
+
+
 def test_storing_an_execution_again_changes_nothing(chain: StoredChain) -> None:
     alice, bob = chain.accounts[:2]
     execution = chain.run(0, [chain.remote(0, alice, 1, bob, 7)])

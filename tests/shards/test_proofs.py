@@ -147,6 +147,13 @@ def test_a_larger_amount_is_not_proved(chain: StoredChain, raw: bytes) -> None:
         verify_message_proof(encode(forged), chain.context, ED25519)
 
 
+def test_a_message_beyond_the_certified_end_is_not_proved(chain: StoredChain, raw: bytes) -> None:
+    with pytest.raises(Refused, match="bad_range: message 11 of a stream that ends at 11"):
+        verify_message_proof(
+            encode(replace(decode_message_proof(raw), sequence=SequenceNumber(11))), chain.context, ED25519
+        )
+
+
 def test_only_the_source_proves_and_says_who_that_is(chain: StoredChain) -> None:
     with pytest.raises(Refused, match="shard 0 sent this message"):
         queries.message_proof(chain.stores[2], sent_ids(chain)[0])

@@ -15,6 +15,7 @@ from shards.messages import Call, Outcome, Reply
 from shards.queries import Level, MessageState
 from shards.transactions import SignedTransaction, parse_transaction, transaction_id
 from tests.shards.builders import certify
+from tests.shards.captured import CapturedShard, reply_body
 from tests.support.stored_chain import StoredChain
 
 ZERO, ONE, TWO = ShardId(0), ShardId(1), ShardId(2)
@@ -118,6 +119,17 @@ def test_an_acknowledged_call_without_its_reply_is_said_to_be_just_that(chain: S
     status = status_of(chain, raw)
     assert status.level is Level.CERTIFIED
     assert status.sent[0].state is MessageState.ACKNOWLEDGED
+
+
+def test_an_answer_from_a_shard_that_was_not_asked_answers_nothing(chain: StoredChain) -> None:
+    alice, bob = chain.accounts[:2]
+    raw = chain.remote(0, alice, 1, bob, 5)
+    call_id = chain.run(0, [raw]).sent[0].call_id
+    forged = CapturedShard(chain, 2).bundle(0, [reply_body(call_id, 0)])
+    chain.run(0, bundles=[forged])
+    status = status_of(chain, raw)
+    assert status.level is Level.CERTIFIED
+    assert status.sent[0].state is MessageState.PENDING
 
 
 def test_both_shards_show_a_message_from_their_side(chain: StoredChain) -> None:

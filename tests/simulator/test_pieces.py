@@ -116,6 +116,8 @@ def test_taking_one_fault_away_shifts_no_other() -> None:
     large = draw_faults(3, shards=3, validators=4, relays=2, chaos_ms=30_000)
     assert small
     assert set(map(repr, small)) < set(map(repr, large))
+    intense = draw_faults(3, shards=2, validators=4, relays=1, chaos_ms=30_000, intensity=3)
+    assert set(map(repr, small)) < set(map(repr, intense))
 
 
 def test_every_kind_of_fault_is_drawn_and_all_of_them_end_with_the_chaos() -> None:
@@ -149,7 +151,14 @@ def test_the_cheap_scheme_tells_keys_and_messages_apart() -> None:
 
 def test_the_replay_command_leads_to_the_same_settings() -> None:
     chosen = SimulationSettings(
-        9, shards=2, seconds=30, chaos_seconds=5, relays=1, byzantine_relays=("forging",), crash_boundary=("s0v1", 5)
+        9,
+        shards=2,
+        seconds=30,
+        chaos_seconds=5,
+        relays=1,
+        intensity=2,
+        byzantine_relays=("forging",),
+        crash_boundary=("s0v1", 5),
     )
     for each in (chosen, replace(chosen, faults=()), SimulationSettings(4)):
         words = each.command().split()

@@ -16,9 +16,9 @@ from primitives.instant import Instant
 from primitives.signatures import ED25519
 from shards import chain_store, queries
 from shards.ledger import Ledger
-from shards.validator import wire
 from shards.validator import effects as asked
 from shards.validator import events as told
+from shards.validator import wire
 from shards.validator.core import ValidatorCore, initial_writes, recover
 from tests.shards.builders import GENESIS_TIME, TestChain, validator_seed
 from tests.support.memory_store import MemoryStore
@@ -96,6 +96,13 @@ class Node:
                 self.timers[name] = at_ms
             case CancelTimer(name):
                 self.timers.pop(name, None)
+            case asked.Halt(reason):
+                self.halted, self.alive = reason, False
+            case _:
+                self._answer(effect)
+
+    def _answer(self, effect: asked.Effect) -> None:
+        match effect:
             case asked.VerifySignatures(batch, items):
                 self.later(told.SignaturesChecked(batch, tuple(ED25519.verify_many(items))))
             case asked.ExecuteBlock(block):
@@ -103,9 +110,7 @@ class Node:
             case asked.LoadFinalized(height):
                 self.later(chain_store.load_finalized(self.store, height))
             case asked.ServeArchive(peer, request):
-                answer = wire.answer_archive(self.store, request)
-                if answer is not None:
-                    self.pump.post(self, peer, answer)
+                self.pump.post(self, peer, wire.answer_archive(self.store, request) or b"")
             case asked.Answer(request, results):
                 assert request not in self.answers, "a request is answered once"
                 self.answers[request] = results
@@ -113,8 +118,6 @@ class Node:
                 self.news.append(news)
             case Note():
                 self.notes.append(effect)
-            case asked.Halt(reason):
-                self.halted, self.alive = reason, False
 
     def later(self, event: told.Event) -> None:
         life = self.life
@@ -137,7 +140,8 @@ class Pump:
 
     def post(self, sender: Node, receiver: int, raw: bytes) -> None:
         if not self.lost(sender, receiver, raw):
-            self.nodes[sender.shard][receiver].later(told.PeerSent(sender.index, raw))
+            event = told.PeerSent(sender.index, raw)
+            self.queue.append(lambda: self.nodes[sender.shard][receiver].hear(event))
 
     def run(self, milliseconds: int) -> None:
         """Let virtual time pass; everything that is due happens in order."""

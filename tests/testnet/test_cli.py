@@ -172,7 +172,10 @@ def test_a_simulation_prints_the_same_verdict_for_the_same_seed() -> None:
 
 
 def test_a_bug_of_ours_is_called_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("testnet.doctor.examine", lambda _home: {}["not there"])
+    def broken(_home: Path) -> None:
+        raise KeyError("not there")
+
+    monkeypatch.setattr("testnet.doctor.examine", broken)
     result = run("doctor", "--home", str(tmp_path), "--json")
     assert result.exit_code == common.BUG
     assert json.loads(result.output)["error"]["fault"] == "ours"

@@ -1,0 +1,59 @@
+"""Every example in every --help, and every command in the README, is run as it stands."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.testnet.real import Shell
+from tests.testnet.test_cli import ALL, run
+
+pytestmark = pytest.mark.real
+
+README = Path(__file__).parents[2] / "README.md"
+
+ORDER = (
+    *("doctor", "up", "accounts", "balance", "status", "logs", "transfer", "faucet"),
+    *("wait", "trace", "proof", "verify", "blocks"),
+    *("fault kill", "fault restart", "fault pause", "fault resume"),
+    *("sim", "demo", "down", "reset"),
+)
+"""In which the examples make sense: the names of all commands."""
+
+
+def examples(path: str) -> list[str]:
+    """Examples that the help of a command shows."""
+    return re.findall(r"\$ (ostraka [^\n]+)", run(*path.split(), "--help").output)
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path)
+    yield shell
+    for home in (".ostraka", "two"):
+        shell.run("down", "--home", home, code=None)
+
+
+def test_every_example_of_every_help_works(shell: Shell) -> None:
+    assert sorted(ORDER) == sorted(" ".join(path) for path, _ in ALL)
+    sent = {"id": "", "message_id": ""}
+    for path in ORDER:
+        found = examples(path)
+        assert found, path
+        for example in found:
+            words = shlex.split(example.replace("TRANSACTION_ID", sent["id"]).replace("MESSAGE_ID", sent["message_id"]))
+            shell.run(*words[1:])
+            if path == "up":
+                shell.run("down", "--home", "two", code=None)
+            if path == "transfer":
+                sent = shell.json("transfer", "alice", "bob@1", "1")
+
+
+def test_every_command_of_the_readme_works(shell: Shell) -> None:
+    blocks = re.findall(r"```console\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    commands = [line.removeprefix("$ ") for block in blocks for line in block.splitlines() if "$ ostraka" in line]
+    assert "ostraka up --detach" in commands
+    for command in commands:
+        shell.run(*shlex.split(command)[1:])
