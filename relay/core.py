@@ -42,7 +42,7 @@ from relay.lanes import Hand, Lane, ShardView
 from relay.links import Links, Pair, report_lane, report_shard
 from relay.members import MAX_REASON_LENGTH, ShardMembers
 from relay.news import check_news
-from relay.settings import DELIVERY_TIMEOUT_MS, FETCH_TIMEOUT_MS, FROZEN_CODES, CourierReport, CourierSettings
+from relay.settings import DELIVERY_TIMEOUT_MS, FETCH_TIMEOUT_MS, FROZEN_CODE, CourierReport, CourierSettings
 from shards.bundles import Bundle, decode_bundle, verify_bundle
 from shards.commitments import CommitmentCertificate, check_certificate
 from shards.genesis import ChainContext
@@ -251,7 +251,7 @@ class Courier:
             return
         self._empty_hand(lane, f"s{lane.destination}/v{event.validator} refused: {event.code}: {event.detail}")
         self._note("refused", f"{lane.name} {lane.problem}")
-        if event.code in FROZEN_CODES:
+        if event.code == FROZEN_CODE:
             lane.frozen_by.add(event.validator)
         # It may have been refused because what was delivered before it was lost: begin again from what is certified.
         lane.ahead.clear()

@@ -10,7 +10,7 @@ FETCH_TIMEOUT_MS = 3_000
 DELIVERY_TIMEOUT_MS = 3_000
 """Verifying the largest bundle takes milliseconds; as above."""
 
-FROZEN_CODES = frozenset({"frozen", "lane_frozen"})
+FROZEN_CODE = "lane_frozen"
 """How a destination refuses bundles of a stream that it froze with evidence."""
 
 

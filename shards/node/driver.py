@@ -24,6 +24,7 @@ from consensus.effects import Broadcast, CancelTimer, Note, Persist, Send, SetTi
 from primitives.errors import Refused, invariant
 from primitives.identifiers import Height, ValidatorIndex
 from primitives.storage import Reader
+from shards.node.backlog import Backlog
 from shards.node.commits import CommitQueue
 from shards.node.faults import Halted
 from shards.node.flusher import FLUSH_DELAY_S, Batch
@@ -59,10 +60,6 @@ T = TypeVar("T")
 TURN_MS = 5
 """How long events are handled before the loop looks at its sockets again."""
 
-MAX_BACKLOG_BYTES = 8 * 2**20
-MAX_BACKLOG_MESSAGES = 4096
-"""Of one peer's messages that wait to be handled. Its socket is not read meanwhile, so TCP holds the peer back."""
-
 MAX_REQUESTS = 1024
 """Clients' requests that wait for an answer; more are told to come back."""
 
@@ -82,7 +79,7 @@ class Driver:
         self._durable = 0
         self._requests: dict[int, asyncio.Future[tuple[Submission, ...]]] = {}
         self._last_request = 0
-        self._backlogs: dict[ValidatorIndex, _Backlog] = {}
+        self._backlogs: dict[ValidatorIndex, Backlog] = {}
         self._executing = False
         self._proofs: deque[Callable[[], None]] = deque()
         self._flush_timer: asyncio.TimerHandle | None = None
@@ -105,7 +102,7 @@ class Driver:
 
     async def deliver(self, peer: ValidatorIndex, messages: list[bytes]) -> None:
         """Queue what a peer sent; returns when there is room for more from it."""
-        backlog = self._backlogs.setdefault(peer, _Backlog())
+        backlog = self._backlogs.setdefault(peer, Backlog())
         for raw in messages:
             backlog.add(len(raw))
             self.post(PeerSent(peer, raw))
@@ -369,28 +366,6 @@ class Driver:
             await asyncio.wait(self._flushes)
         await asyncio.to_thread(self._workers.close)
         await asyncio.to_thread(self._parts.flusher.close)
-
-
-class _Backlog:
-    """How much of one peer's mail waits; `room` is set while more may come."""
-
-    def __init__(self) -> None:
-        self.room = asyncio.Event()
-        self.room.set()
-        self._bytes = 0
-        self._messages = 0
-
-    def add(self, size: int) -> None:
-        self._bytes += size
-        self._messages += 1
-        if self._bytes > MAX_BACKLOG_BYTES or self._messages > MAX_BACKLOG_MESSAGES:
-            self.room.clear()
-
-    def remove(self, size: int) -> None:
-        self._bytes -= size
-        self._messages -= 1
-        if self._bytes <= MAX_BACKLOG_BYTES and self._messages <= MAX_BACKLOG_MESSAGES:
-            self.room.set()
 
 
 def _resolve(future: "asyncio.Future[T] | None", value: T) -> None:

@@ -29,7 +29,6 @@ from shards.node.http_operations import (
 )
 from shards.node.node import Node
 from shards.node.views import anchor_height, block_summary, commitment_view, item_view, receipt_view
-from shards.receipts import receipt_decoder
 from shards.state import EMPTY_ACCOUNT, Account, account_key, decode_account
 
 CERTIFICATE_WAIT_S = 10.0
@@ -183,7 +182,8 @@ async def block(node: Node, request: web.Request) -> api.Answer:
             anchor_height=anchor_height(decoded),
             items=[item_view(item) for item in decoded.items],
             receipts=[
-                receipt_view(receipt_decoder.decode(each)) for each in chain_store.receipts_at(reader, Height(height))
+                receipt_view(chain_store.decode_receipt(each))
+                for each in chain_store.receipts_at(reader, Height(height))
             ],
         )
 

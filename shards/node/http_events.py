@@ -27,7 +27,6 @@ from shards.node.http_operations import Operation, Parameter
 from shards.node.node import Node
 from shards.node.parts import News
 from shards.node.views import sent_view
-from shards.receipts import receipt_decoder
 from shards.transactions import transaction_id
 from shards.validator.effects import BlockApplied, BlockFinalized
 
@@ -92,7 +91,7 @@ def _event_of(news: News) -> api.ChainEvent:
 
 
 def _executed_event(height: int, block_id: bytes, time_ms: int, receipts: tuple[bytes, ...]) -> api.ExecutedEvent:
-    sent = [sent_view(each) for raw in receipts for each in chain_store.sent_by(receipt_decoder.decode(raw))]
+    sent = [sent_view(each) for raw in receipts for each in chain_store.sent_by(chain_store.decode_receipt(raw))]
     return api.ExecutedEvent(height=height, block_id=block_id.hex(), time_ms=time_ms, receipts=len(receipts), sent=sent)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from primitives.errors import Refused
 from primitives.identifiers import Height
+from shards.chain_store import decode_receipt
 from shards.commitments import CommitmentCertificate
 from shards.node.metrics import NodeMetrics
 from shards.node.parts import News
-from shards.receipts import TransactionReceipt, receipt_decoder
+from shards.receipts import TransactionReceipt
 from shards.validator.effects import BlockApplied, BlockFinalized, HeightCertified
 
 MAX_SUBSCRIBERS = 64
@@ -85,7 +86,7 @@ class NewsDesk:
             self.progress(news)
 
     def _count(self, receipts: tuple[bytes, ...]) -> None:
-        transactions = sum(isinstance(receipt_decoder.decode(raw), TransactionReceipt) for raw in receipts)
+        transactions = sum(isinstance(decode_receipt(raw), TransactionReceipt) for raw in receipts)
         self._metrics.executed_transactions.inc(transactions)
         self._metrics.receipts.labels("transaction").inc(transactions)
         self._metrics.receipts.labels("message").inc(len(receipts) - transactions)

@@ -174,8 +174,7 @@ async def _serve(
         addresses = Ready(p2p.getsockname()[:2], http.getsockname()[:2])
         await links.start(p2p)
         await api.start(http)
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # without a collection first: walking the heap would cost more than the little garbage in it
         gc.set_threshold(*GC_THRESHOLDS)
         driver.start()
         log.info("listening", p2p=addresses.p2p, http=addresses.http)

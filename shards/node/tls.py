@@ -54,7 +54,6 @@ def make_certificate(seed: SecretSeed, name: str) -> bytes:
 def server_context(committee: Committee, me: ValidatorIndex, seed: SecretSeed) -> ssl.SSLContext:
     """Context for links that come in: whoever shows no certificate of this committee gets no further."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.num_tickets = 0  # a link lives for hours; nothing to resume
     _set_up(context, committee, me, seed)
     return context
 

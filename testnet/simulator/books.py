@@ -206,6 +206,9 @@ class _Booking:
     def _check(self, condition: bool, invariant: str, detail: str) -> None:  # noqa: FBT001 - reads like assert
         self._all._findings.check(condition, invariant, self._node, self._height, detail)  # noqa: SLF001 - one module
 
+    def _fail(self, invariant: str, detail: str) -> None:
+        self._check(condition=False, invariant=invariant, detail=detail)
+
     def _take_sent(self) -> dict[int, list[bytes]]:
         """Append what was sent to the streams, checking that each goes on where it ended."""
         sent: dict[int, list[bytes]] = {}
@@ -237,7 +240,7 @@ class _Booking:
         books.places[name] = self._height
         self._all.outcomes["included"] += 1
         if receipt is None or receipt[0] != _TRANSACTION or receipt[1] != name:
-            self._check(condition=False, invariant="S2", detail="an included transaction has no receipt in its place")
+            self._fail("S2", "an included transaction has no receipt in its place")
             return
         remote = [operation for operation in operations if operation[0] != _LOCAL]
         at_home = _BASE + _PER_OPERATION * len(operations) + _PER_SEND * len(remote)
@@ -268,9 +271,7 @@ class _Booking:
             call = self._next_sent(destination, sent)
             expected = [_CALL, name, b"", 0, sender, target, "", b"", value, _THERE, _BACK, deadline_ms]
             if call is None or [call[0], *call[2:]] != expected:
-                self._check(
-                    condition=False, invariant="X2", detail="a remote transfer sent another message than it should"
-                )
+                self._fail("X2", "a remote transfer sent another message than it should")
                 continue
             self._check(call[1] not in self._all.calls, "X4", "a call id is used twice")
             self._all.calls[call[1]] = OpenCall(self._books.shard, sender, _number(value), self._height, name)
@@ -288,18 +289,16 @@ class _Booking:
         for sequence in range(stream.consumed, first + len(bodies)):
             body = bodies[sequence - first]
             emitted = stream.bodies[sequence] if sequence < len(stream.bodies) else None
-            self._check(body == emitted, "X2", f"message {sequence} of shard {source} was never sent like this")
+            if body != emitted:
+                self._fail("X2", f"message {sequence} of shard {source} was never sent like this")
+                return
             stream.consumed += 1
             stream.value_received += value_of(body)
             self._books.received += value_of(body)
             message = msgpack.unpackb(body)
             receipt = next(iter(receipts), None)
             if receipt is None or list(receipt[1:3]) != [source, sequence] or receipt[4] != message[1]:
-                self._check(
-                    condition=False,
-                    invariant="X1",
-                    detail=f"message {sequence} of {source} has no receipt in its place",
-                )
+                self._fail("X1", f"message {sequence} of {source} has no receipt in its place")
             elif message[0] == _CALL:
                 self._consume_call(source, message, receipt, sent)
             else:
@@ -328,7 +327,7 @@ class _Booking:
     def _consume_reply(self, reply: Fields) -> None:
         call = self._all.calls.get(reply[1])
         if call is None or call.shard != self._books.shard:
-            self._check(condition=False, invariant="X2", detail="a reply arrives for a call that this shard never made")
+            self._fail("X2", "a reply arrives for a call that this shard never made")
             return
         self._all.outcomes["replies"] += 1
         self._check(not call.settled_height, "X4", "a call is settled twice")

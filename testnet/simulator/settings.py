@@ -15,7 +15,8 @@ REAL_SIGNATURE_SEEDS = 20
 
 
 _OPTIONS = (
-    "shards", "validators", "relays", "seconds", "chaos_seconds", "transactions_per_second", "flush_blocks", "intensity",
+    "shards", "validators", "relays", "seconds", "chaos_seconds", "transactions_per_second", "accounts",
+    "flush_blocks", "intensity",
 )  # fmt: skip
 """Settings that are options of the command line, under the same names."""
 

@@ -124,10 +124,11 @@ class Running:
 @asynccontextmanager
 async def running(configs: list[NodeConfig]) -> AsyncIterator[Running]:
     ready = [asyncio.Event() for _ in configs]
-    tasks = [
-        asyncio.create_task(run_validator(config, lambda _, up=up: up.set()))
-        for config, up in zip(configs, ready, strict=True)
-    ]
+
+    def start(config: NodeConfig, up: asyncio.Event) -> asyncio.Task[int]:
+        return asyncio.create_task(run_validator(config, lambda _: up.set()))
+
+    tasks = [start(config, up) for config, up in zip(configs, ready, strict=True)]
     async with aiohttp.ClientSession() as session:
         clients = [
             NodeClient("http://{}:{}".format(*config.http_socket.getsockname()), session)  # type: ignore[union-attr]  # bound

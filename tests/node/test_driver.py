@@ -287,7 +287,7 @@ async def test_many_signatures_are_checked_in_chunks_and_answered_once_in_order(
 
 
 def batch_of(height: int) -> Batch:
-    return Batch(Applied(height=height, block_id=BlockId(ZERO_HASH), state_root=ZERO_HASH), {})
+    return Batch(Applied(height=Height(height), block_id=BlockId(ZERO_HASH), state_root=ZERO_HASH), {})
 
 
 async def test_the_state_is_flushed_only_after_everything_persisted_before_it(log: Log) -> None:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]  # ships no types
 import msgspec
 import pytest
 import pytest_asyncio
@@ -260,6 +260,8 @@ async def test_health_readiness_and_metrics_are_told(lone: Running) -> None:
     [client] = lone.clients
     assert await client.healthy()
     assert await client.ready()
+    status = await client.status()
+    assert (status.chain_name, status.development, status.shards, status.validators) == ("test", True, 1, 1)
     text = await client.metrics()
     for name in ("ostraka_executed_height", "ostraka_commit_seconds_bucket", "ostraka_mempool_transactions"):
         assert name in text

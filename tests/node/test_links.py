@@ -18,7 +18,7 @@ from primitives.signatures import ED25519
 from shards.genesis import ChainContext
 from shards.node import frames, hello
 from shards.node.faults import BadConfiguration
-from shards.node.link import MAX_QUEUED_AWAY_BYTES, Link
+from shards.node.link import MAX_QUEUED_AWAY_BYTES, Link, Receiver
 from shards.node.links import PATH, Links, Station
 from shards.node.metrics import NodeMetrics
 from shards.node.tls import client_context, make_certificate, peer_index, server_context
@@ -63,11 +63,11 @@ async def ends(tmp_path: Path, committees: list[Committee]) -> AsyncIterator[lis
         yield made
 
 
-def receiver(received: list[tuple[int, bytes]]) -> Callable[[ValidatorIndex, list[bytes]], "asyncio.Future[None]"]:
+def receiver(received: list[tuple[int, bytes]]) -> Receiver:
     async def receive(peer: ValidatorIndex, messages: list[bytes]) -> None:
         received.extend((peer, raw) for raw in messages)
 
-    return receive  # type: ignore[return-value]  # a coroutine is what Receiver asks for
+    return receive
 
 
 def committee_of(context: ChainContext, shard: int = 0) -> Committee:
@@ -119,7 +119,7 @@ async def test_a_link_that_breaks_is_made_again(tmp_path: Path) -> None:
         session = made[0].links._session
         assert session is not None
         assert session.connector is not None
-        for connection in list(session.connector._acquired):  # type: ignore[attr-defined]  # BaseConnector's
+        for connection in list(session.connector._acquired):
             assert connection.transport is not None
             connection.transport.abort()
         await reached(lambda: not made[1].links.connected())
@@ -247,7 +247,7 @@ async def test_a_filter_drops_and_delays_on_development_chains_only(tmp_path: Pa
 
 
 async def test_the_queue_to_a_peer_that_is_away_stays_small_and_keeps_the_newest() -> None:
-    link = Link(ONE, receiver([]), NodeMetrics())  # type: ignore[arg-type]  # as in `receiver`
+    link = Link(ONE, receiver([]), NodeMetrics())
     for number in range(1000):
         link.send(bytes([number % 256]) * 1000)
     link.send(bytes(MAX_QUEUED_AWAY_BYTES * 2))

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from primitives.errors import InvariantViolated
+from primitives.identifiers import ZERO_HASH, BlockId, Hash, Height
 from primitives.storage import Write, integer_key
 from shards.node.faults import StorageFault
 from shards.node.records import Sealer
@@ -126,6 +127,7 @@ FLIP_PROBE = """
 import os, sys
 from pathlib import Path
 from tests.node.test_storage import TABLES, probe_value, PROBE_KEYS
+from primitives.identifiers import ZERO_HASH, BlockId, Hash, Height
 from primitives.storage import integer_key
 from shards.node.faults import StorageFault
 from shards.node.storage import LmdbStore
@@ -202,6 +204,7 @@ def test_a_flipped_bit_in_a_file_too_large_to_walk_never_yields_a_wrong_value(pr
 CRASH = """
 import sys
 from pathlib import Path
+from primitives.identifiers import ZERO_HASH, BlockId, Hash, Height
 from primitives.storage import Write, integer_key
 from shards.node.storage import LmdbStore
 store = LmdbStore(Path(sys.argv[1]), tables=("one", "two"), map_bytes=2**20)
@@ -268,10 +271,10 @@ def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
 def test_the_state_is_flushed_with_its_mark_in_one_commit(tmp_path: Path) -> None:
     state = StateStore(tmp_path / "state")
     assert state.load() is None
-    first = Applied(height=3, block_id=bytes(32), state_root=bytes(32))
+    first = Applied(height=Height(3), block_id=BlockId(ZERO_HASH), state_root=ZERO_HASH)
     state.flush(first, {b"b": b"2", b"a": b"1", b"c": b""})
     assert state.load() == (first, [(b"a", b"1"), (b"b", b"2"), (b"c", b"")])
-    second = Applied(height=9, block_id=bytes(32), state_root=bytes([1]) * 32)
+    second = Applied(height=Height(9), block_id=BlockId(ZERO_HASH), state_root=Hash(bytes([1]) * 32))
     state.flush(second, {b"a": None, b"b": b"22"})
     assert state.load() == (second, [(b"b", b"22"), (b"c", b"")])
     state.close()

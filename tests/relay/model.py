@@ -107,8 +107,6 @@ class ModelShard:
         self.pool: list[Bundle] = []
         self.dirty = False
         self.halted = False
-        self.included = 0
-        """Bundles that blocks contained."""
 
     def send(self, peer: int, body: bytes) -> None:
         stream = self.streams[peer]
@@ -146,7 +144,6 @@ class ModelShard:
         stream = self.streams[source]
         if bundle.first > len(stream.received):
             return  # a gap: dropped, as a leader would leave it out
-        self.included += 1
         for sequence, body in enumerate(bundle.bodies, start=bundle.first):
             if sequence == len(stream.received):
                 stream.received.append(body)

@@ -16,8 +16,9 @@ from aiohttp import web
 
 from primitives.identifiers import Height, Sequence, ShardId, ValidatorIndex
 from primitives.signatures import ED25519
-from relay.service import RelayConfig, main_relay, read_endpoints, run_relay
-from relay.service_client import Unusable, ValidatorClient
+from relay.service.client import Unusable, ValidatorClient
+from relay.service.http import StatusAnswer
+from relay.service.process import RelayConfig, main_relay, read_endpoints, run_relay
 from shards.limits import MAX_BUNDLE_BYTES
 from shards.node.faults import BadConfiguration
 from shards.node.views import streams_view
@@ -203,7 +204,9 @@ async def test_links_say_what_works_and_why_not(tmp_path: Path) -> None:
                 assert 'ostraka_relay_lane_open{destination="2",source="0"} 0.0' in metrics
                 assert 'ostraka_relay_lane_messages{destination="1",source="0"} 3.0' in metrics
                 _, text = await get(f"{url}/v1/status")
-                assert json.loads(text)["links_open"] == 2
+                standing = msgspec.json.decode(text, type=StatusAnswer)
+                assert (standing.links, standing.links_open) == (4, 2)
+                assert 0 <= standing.uptime_ms < 60_000
         await later.aclose()
 
 

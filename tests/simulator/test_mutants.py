@@ -1,5 +1,7 @@
 """Every planted bug is caught at its witness, and the same run without it is clean."""
 
+from dataclasses import replace
+
 import pytest
 
 from primitives.errors import InvariantViolated
@@ -15,7 +17,8 @@ from testnet.simulator.world import run_simulation
 def test_a_planted_bug_is_caught_and_its_clean_run_is_clean(witness: Witness) -> None:
     with planted(witness.mutant):
         mutated = run_simulation(witness.settings)
-    assert [violation.invariant for violation in mutated.violations[:1]] == [witness.invariant], mutated.text()
+    caught = [violation.invariant for violation in mutated.violations[:1]]
+    assert caught == [witness.invariant], f"hunt again: python -m testnet.simulator.hunt {witness.mutant.name}"
     assert "again: python -m testnet.simulator" in mutated.text()
     clean = run_simulation(witness.settings)
     assert clean.passed, clean.text()
@@ -48,8 +51,8 @@ def test_the_hunt_finds_a_witness() -> None:
 def test_a_failing_seed_shrinks_to_the_faults_that_matter() -> None:
     forgetful = next(witness for witness in WITNESSES if witness.mutant.name == "finalized_block_not_stored")
     with planted(forgetful.mutant):
-        report = run_simulation(forgetful.settings)
-        shrunk = shrink(report, max_runs=30)
+        report = run_simulation(replace(forgetful.settings, shards=1, seconds=16, intensity=2))
+        shrunk = shrink(report, max_runs=24)
     assert shrunk.violations[0].invariant == forgetful.invariant
     assert len(shrunk.faults()) == 1 < len(report.faults())
     assert shrunk.faults()[0].kind in {FaultKind.CRASH, FaultKind.CRASH_AFTER_SEND, FaultKind.HALT}

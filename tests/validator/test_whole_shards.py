@@ -84,7 +84,7 @@ def test_an_idle_chain_is_quiet(history: str) -> None:
             node.start()
         pump.run(5_000)
     before = [(node.core.ledger.height, node.effects.copy()) for node in pump.everybody()]
-    pump.run(60_000)
+    pump.run(64_000)
     for node, (height, effects) in zip(pump.everybody(), before, strict=True):
         assert node.core.ledger.height - height == 6, "an empty block each idle interval"
         done = node.effects - effects

@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 
 from primitives.identifiers import ShardId
 from relay.links import LaneReport, islands
-from relay.service_shell import RelayShell
+from relay.service.shell import RelayShell
 
 LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 """What a browser may call us: a page of a stranger's that resolves to this machine is not served."""

@@ -19,8 +19,8 @@ from relay.events import (
     Started,
     SubscriptionLost,
 )
-from relay.service_client import NEWS_WAIT_MS, Unusable, ValidatorClient
-from relay.service_metrics import RelayMetrics
+from relay.service.client import NEWS_WAIT_MS, Unusable, ValidatorClient
+from relay.service.metrics import RelayMetrics
 from shards.node.clock import Clock
 from shards.node.logs import Log
 from shards.node.timers import Timers

@@ -15,10 +15,10 @@ from primitives.identifiers import ShardId, ValidatorIndex
 from primitives.signatures import ED25519
 from relay.core import Courier
 from relay.links import Links
-from relay.service_client import ValidatorClient
-from relay.service_http import RelayHttp
-from relay.service_metrics import RelayMetrics
-from relay.service_shell import Place, RelayShell
+from relay.service.client import ValidatorClient
+from relay.service.http import RelayHttp
+from relay.service.metrics import RelayMetrics
+from relay.service.shell import Place, RelayShell
 from relay.settings import CourierSettings
 from shards.genesis import ChainContext
 from shards.node.clock import Clock, system_clock

@@ -1,0 +1,441 @@
+"""Committed transfers per second of a real testnet on this machine: `python bench/throughput.py --shards 4`.
+
+Starts a testnet through `testnet.start` (the processes of `ostraka up`), signs transfers between funded accounts
+beforehand and hands them in from this process, in batches of MessagePack over HTTP. What is measured, over a steady
+window after a warm-up:
+
+- committed: transactions in finalized *and executed* blocks, from the validators' own counters;
+- latency: from the moment before a batch is posted until a validator's event stream says that it is final;
+- for a sample of those that cross shards: until a validator of the destination has executed the message, and until
+  the source has settled its reply; in milliseconds and in blocks of the source;
+- CPU seconds of every process from /proc, messages and bytes from /metrics.
+
+Without `--rate`, `--window` transactions a shard are kept unfinished: the most the shards take. With `--rate`,
+so many a second are handed in over all shards, whether or not anything comes back. The load generator runs on the
+same cores and does all its work in this one process; its own CPU time is shown.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import random
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvloop
+
+from primitives.amounts import Amount
+from primitives.errors import Refused
+from primitives.identifiers import ChainId, Milliseconds, Nonce, PublicKey, SecretSeed, ShardId, TransactionId
+from primitives.signatures import public_key_of
+from shards.node import api_types as api
+from shards.node.client import NodeClient, NodeUnavailable
+from shards.transactions import transaction_id
+from testnet.control import stop_launcher
+from testnet.development_keys import account_seed
+from testnet.manifest import parse_manifest
+from testnet.run_file import RunInfo
+from testnet.start import start, wait_ready
+from testnet.transfers import Payment, sign_payment
+
+TICK_S = 0.01
+"""Resolution of the sender's clock and of the polls of sampled transactions."""
+
+SAMPLES_AT_ONCE = 8
+"""Crossing transactions that are followed by polling at a time; more would be a load of their own."""
+
+SIGNED_PER_SECOND = 12_000
+"""Transfers signed for each second of an unlimited run, over all shards: more than this machine commits."""
+
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Signed:
+    """A transfer that is ready to be handed in."""
+
+    raw: bytes
+    id: str
+    crosses: bool
+
+
+@dataclass
+class Lane:
+    """Everything for one validator: its accounts' transfers, in order of nonces. Others gossip, this one is told."""
+
+    shard: int
+    client: NodeClient
+    transfers: deque[Signed]
+
+
+@dataclass
+class Measured:
+    """What was seen during the window; times in seconds of the monotonic clock."""
+
+    begin: float = 0.0
+    end: float = 0.0
+    finality: list[float] = field(default_factory=list)
+    delivered: list[float] = field(default_factory=list)
+    settled: list[float] = field(default_factory=list)
+    settled_blocks: list[int] = field(default_factory=list)
+    blocks: Counter[int] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    exhausted: bool = False
+
+
+class Load:
+    """Hands in transfers and hears what becomes of them."""
+
+    def __init__(self, info: RunInfo, options: argparse.Namespace, session: aiohttp.ClientSession) -> None:
+        self._options = options
+        self.clients = {
+            node.name: NodeClient(node.api, session) for node in info.nodes if node.kind == "validator" and node.api
+        }
+        self._info = info
+        self._submitted: dict[str, float] = {}
+        self._final: dict[str, asyncio.Event] = {}
+        self._outstanding = [0] * info.shards
+        self._room = [asyncio.Event() for _ in range(info.shards)]
+        self._following = asyncio.Semaphore(SAMPLES_AT_ONCE)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.measured = Measured()
+        self.open = False
+        """Whether the window is open."""
+
+    async def listen(self, shard: int) -> None:
+        """Note when transactions of a shard become final."""
+        client = self.clients[f"s{shard}/v{self._info.validators - 1}"]
+        async for received in client.events():
+            if not isinstance(received.event, api.FinalizedEvent):
+                continue
+            now = time.monotonic()
+            known = [at for each in received.event.transactions if (at := self._submitted.pop(each, None)) is not None]
+            self._outstanding[shard] -= len(known)
+            self._room[shard].set()
+            for each in received.event.transactions:
+                if (waiting := self._final.get(each)) is not None:
+                    waiting.set()
+            if self.open:
+                self.measured.blocks[shard] += 1
+                self.measured.finality += [now - at for at in known]
+
+    async def saturate(self, lane: Lane) -> None:
+        """Keep the shard's window full."""
+        room = self._room[lane.shard]
+        while lane.transfers:
+            while self._outstanding[lane.shard] >= self._options.window:
+                room.clear()
+                await room.wait()
+            await self._hand_in(lane, self._options.batch)
+        self.measured.exhausted = True
+
+    async def pace(self, lanes: list[Lane]) -> None:
+        """Hand in at the rate that was asked for, the validators taking turns; whoever is slow delays only itself."""
+        begin, handed, turn = time.monotonic(), 0, 0
+        while any(lane.transfers for lane in lanes):
+            due = int((time.monotonic() - begin) * self._options.rate) - handed
+            while due > 0:
+                count = min(due, self._options.batch)
+                self._spawn(self._hand_in(lanes[turn % len(lanes)], count))
+                handed, turn, due = handed + count, turn + 1, due - count
+            await asyncio.sleep(TICK_S)
+        self.measured.exhausted = True
+
+    async def _hand_in(self, lane: Lane, count: int) -> None:
+        batch = [lane.transfers.popleft() for _ in range(min(count, len(lane.transfers)))]
+        if not batch:
+            return
+        now = time.monotonic()
+        for each in batch:
+            self._submitted[each.id] = now
+        self._outstanding[lane.shard] += len(batch)
+        results = await lane.client.submit([each.raw for each in batch])
+        for each, result in zip(batch, results, strict=True):
+            if result.status == "refused" and self._submitted.pop(each.id, None) is not None:
+                self._outstanding[lane.shard] -= 1
+                self.measured.refused[result.code] += 1
+        sample = next((each for each in batch if each.crosses), None)
+        if self.open and sample is not None and not self._following.locked():
+            self._spawn(self._follow(lane, sample, now))
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _follow(self, lane: Lane, sample: Signed, begin: float) -> None:
+        """Follow one crossing transfer to its destination and back."""
+        async with self._following:
+            final = self._final[sample.id] = asyncio.Event()
+            if sample.id not in self._submitted:
+                final.set()
+            await final.wait()
+            del self._final[sample.id]
+            wanted = TransactionId(bytes.fromhex(sample.id))
+            while not (answer := await lane.client.transaction(wanted)).sent:
+                await asyncio.sleep(TICK_S)
+            message = answer.sent[0].message
+            destination = self.clients[f"s{message.destination}/v0"]
+            while not await _knows(destination, bytes.fromhex(message.message_id)):
+                await asyncio.sleep(TICK_S)
+            delivered = time.monotonic() - begin
+            while (answer := await lane.client.transaction(wanted)).level != "settled":
+                await asyncio.sleep(TICK_S)
+            self.measured.delivered.append(delivered)
+            self.measured.settled.append(time.monotonic() - begin)
+            if answer.height is not None and answer.sent[0].answered_height is not None:
+                self.measured.settled_blocks.append(answer.sent[0].answered_height - answer.height + 1)
+
+    async def finish(self) -> None:
+        """Let what is being followed arrive, within reason."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=10)
+
+
+async def _knows(client: NodeClient, message: bytes) -> bool:
+    try:
+        return (await client.message(message)).received
+    except Refused:
+        return False
+
+
+def sign_all(info: RunInfo, seeds: list[SecretSeed], options: argparse.Namespace) -> dict[tuple[int, int], list[Signed]]:
+    """Transfers by (shard, index of the validator that is told), in order of nonces; signed now, not in the window.
+
+    Account `i` is told to validator `i % validators`, on every shard, so that its nonces follow one another there.
+    """
+    draw = random.Random(1)
+    keys = [public_key_of(seed) for seed in seeds]
+    total = (options.rate or options.signed) * (options.warmup + options.seconds + 2)
+    rounds = -(-int(total) // (len(seeds) * info.shards))
+    chain_id, now_ms = ChainId(bytes.fromhex(info.chain_id)), Milliseconds(time.time_ns() // 1_000_000)
+    signed: dict[tuple[int, int], list[Signed]] = {
+        (shard, index): [] for shard in range(info.shards) for index in range(info.validators)
+    }
+    for nonce in range(rounds):
+        for number, seed in enumerate(seeds):
+            for shard in range(info.shards):
+                crosses = info.shards > 1 and draw.random() * 100 < options.cross
+                payment = Payment(
+                    ShardId(shard), _destination(draw, shard, info.shards, crosses), draw.choice(keys), Amount(1)
+                )
+                raw = sign_payment(payment, chain_id, seed, Nonce(nonce), now_ms)
+                signed[shard, number % info.validators].append(Signed(raw, transaction_id(raw).hex(), crosses))
+    return signed
+
+
+def _destination(draw: random.Random, shard: int, shards: int, crosses: bool) -> ShardId:
+    return ShardId((shard + draw.randrange(1, shards)) % shards if crosses else shard)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Counters of every process at one moment."""
+
+    cpu_s: dict[str, float]
+    executed: dict[str, float]
+    bytes_sent: float
+    frames_sent: float
+    fsyncs: float
+    load_s: float
+
+
+async def read_counters(load: Load, info: RunInfo) -> Reading:
+    """Read /proc and /metrics of every process."""
+    texts = await asyncio.gather(*(client.metrics() for client in load.clients.values()))
+    names = tuple(load.clients)
+    return Reading(
+        cpu_s={node.name: cpu_seconds(node.pid) for node in info.nodes},
+        executed={
+            name: _sum(text, "ostraka_executed_transactions_total") for name, text in zip(names, texts, strict=True)
+        },
+        bytes_sent=sum(_sum(text, "ostraka_link_sent_bytes_total") for text in texts),
+        frames_sent=sum(_sum(text, "ostraka_link_sent_frames_total") for text in texts),
+        fsyncs=sum(_sum(text, "ostraka_commit_seconds_count") for text in texts),
+        load_s=time.process_time(),
+    )
+
+
+def _sum(text: str, name: str) -> float:
+    return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? ([0-9.e+]+)$", text, re.MULTILINE))
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process and its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+
+async def measure(info: RunInfo, signed: dict[tuple[int, int], list[Signed]], options: argparse.Namespace) -> Any:
+    """Warm up, measure, report."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+        load = Load(info, options, session)
+        lanes = [
+            Lane(shard, load.clients[f"s{shard}/v{index}"], deque(transfers))
+            for (shard, index), transfers in signed.items()
+        ]
+        listening = [asyncio.ensure_future(load.listen(shard)) for shard in range(info.shards)]
+        sending = (
+            [asyncio.ensure_future(load.pace(_alternating(lanes, info.validators)))]
+            if options.rate
+            else [asyncio.ensure_future(load.saturate(lane)) for lane in lanes]
+        )
+        try:
+            await _watch(listening + sending, options.warmup)
+            before = await read_counters(load, info)
+            load.open, load.measured.begin = True, time.monotonic()
+            await _watch(listening + sending, options.seconds)
+            load.open, load.measured.end = False, time.monotonic()
+            after = await read_counters(load, info)
+            for task in sending:
+                task.cancel()
+            await load.finish()
+        finally:
+            for task in (*listening, *sending):
+                task.cancel()
+            await asyncio.gather(*listening, *sending, return_exceptions=True)
+    return report(info, options, load.measured, before, after)
+
+
+def _alternating(lanes: list[Lane], validators: int) -> list[Lane]:
+    """Lanes so ordered that consecutive batches go to different shards."""
+    return [lane for index in range(validators) for lane in lanes[index::validators]]
+
+
+async def _watch(tasks: list[asyncio.Future[None]], seconds: float) -> None:
+    """Wait, unless one of the tasks fails."""
+    done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+    for task in done:
+        task.result()
+
+
+def report(info: RunInfo, options: argparse.Namespace, seen: Measured, before: Reading, after: Reading) -> Any:
+    """Everything that was measured, as one JSON object."""
+    seconds = seen.end - seen.begin
+    committed_by_shard = [
+        max(after.executed[node.name] - before.executed[node.name] for node in info.validators_of(shard))
+        for shard in range(info.shards)
+    ]
+    committed = sum(committed_by_shard)
+    cpu = {name: after.cpu_s[name] - before.cpu_s[name] for name in after.cpu_s}
+    per_transfer = [
+        cpu[node.name] / committed_by_shard[shard] * 1e6
+        for shard in range(info.shards)
+        for node in info.validators_of(shard)
+        if committed_by_shard[shard]
+    ]
+    blocks = sum(seen.blocks.values())
+    return {
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "shards": info.shards,
+        "validators": info.validators,
+        "cross_percent": options.cross,
+        "rate": options.rate,
+        "batch": options.batch,
+        "window": options.window,
+        "seconds": round(seconds, 2),
+        "committed": int(committed),
+        "committed_per_s": round(committed / seconds, 1),
+        "blocks": blocks,
+        "transfers_per_block": round(committed / blocks, 1) if blocks else None,
+        "block_interval_ms": round(1000 * seconds * info.shards / blocks, 1) if blocks else None,
+        "finality_ms": summary([1000 * each for each in seen.finality]),
+        "delivered_ms": summary([1000 * each for each in seen.delivered]),
+        "settled_ms": summary([1000 * each for each in seen.settled]),
+        "settled_blocks": summary([float(each) for each in seen.settled_blocks]),
+        "validator_us_per_transfer": summary(per_transfer),
+        "validator_cpu_s": {name: round(cpu[name], 2) for name in cpu if name.startswith("s")},
+        "relay_cpu_s": round(sum(cpu[name] for name in cpu if name.startswith("r")), 2),
+        "load_cpu_s": round(after.load_s - before.load_s, 2),
+        "link_bytes_per_transfer": _per(after.bytes_sent - before.bytes_sent, committed),
+        "link_frames_per_block": _per(after.frames_sent - before.frames_sent, blocks),
+        "commits_per_block_per_validator": _per(after.fsyncs - before.fsyncs, blocks * info.validators),
+        "refused": dict(seen.refused),
+        "ran_out_of_signed_transfers": seen.exhausted,
+    }
+
+
+def _per(amount: float, count: float) -> float | None:
+    return round(amount / count, 1) if count else None
+
+
+def summary(values: list[float]) -> dict[str, float] | None:
+    """Count, median, 99th percentile and largest; None when there is nothing."""
+    if not values:
+        return None
+    ordered = sorted(values)
+    return {
+        "count": len(ordered),
+        "p50": round(statistics.median(ordered), 1),
+        "p99": round(ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)], 1),
+        "max": round(ordered[-1], 1),
+    }
+
+
+def show(result: dict[str, Any]) -> Iterator[str]:
+    """The report, for people."""
+    yield f"{result['shards']} shards × {result['validators']} validators on {result['machine']}"
+    yield f"{result['committed_per_s']:>10,.0f}  committed transfers/s ({result['cross_percent']} % across shards)"
+    for name, value in result.items():
+        if name not in {"machine", "shards", "validators", "committed_per_s", "cross_percent"}:
+            yield f"{name:>34}  {value}"
+
+
+def run(options: argparse.Namespace, home: Path) -> Any:
+    """One testnet from its start to its end."""
+    names = [f"bench{number}" for number in range(options.accounts)]
+    manifest = parse_manifest(
+        {"shards": options.shards, "validators": options.validators, "accounts": dict.fromkeys(names, 1_000_000)}, "bench"
+    )
+    launched = start(home, manifest, attached=True)
+    try:
+        wait_ready(launched.info)
+        print(f"signing, then {options.warmup} + {options.seconds} s …", file=sys.stderr)
+        signed = sign_all(launched.info, [account_seed(name) for name in names], options)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(measure(launched.info, signed, options))
+    finally:
+        stop_launcher(Path(launched.info.control))
+        os.waitpid(launched.pid, 0)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shards", type=int, default=1)
+    parser.add_argument("--validators", type=int, default=4)
+    parser.add_argument("--seconds", type=int, default=15, help="length of the window")
+    parser.add_argument("--warmup", type=int, default=4, help="seconds before it")
+    parser.add_argument("--cross", type=int, default=0, metavar="PERCENT", help="transfers that go to another shard")
+    parser.add_argument("--batch", type=int, default=100, help="transfers in one request")
+    parser.add_argument("--window", type=int, default=4000, help="transfers of a shard that may be unfinished")
+    parser.add_argument("--rate", type=int, help="hand in so many a second instead, over all shards")
+    parser.add_argument("--accounts", type=int, default=1000)
+    parser.add_argument("--signed", type=int, default=SIGNED_PER_SECOND, help="signed beforehand a second of the run")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="keep the testnet's folder, with its logs")
+    options = parser.parse_args()
+    home = Path(tempfile.mkdtemp(prefix="ostraka-bench-"))
+    try:
+        result = run(options, home)
+    finally:
+        if options.keep:
+            print(home, file=sys.stderr)
+        else:
+            shutil.rmtree(home)
+    print(json.dumps(result) if options.json else "\n".join(show(result)))
+
+
+if __name__ == "__main__":
+    main()
