@@ -36,18 +36,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from consensus.archive import finalized_block
 from primitives.codec import Record, encode
 from primitives.identifiers import Height, HeightField, MessageId, Sequence, ShardId, ShardIdField, TransactionId
 from primitives.storage import Reader, Write, integer_key
-from shards.commitments import Commitment, CommitmentCertificate, commitment_hash
+from shards.commitments import Commitment, CommitmentCertificate
 from shards.items import ItemKind
 from shards.lanes import unused_head
 from shards.outcome import Execution, SentBody
 from shards.receipts import CallReceipt, DiscardReceipt, Receipt, ReplyReceipt, SentMessage, TransactionReceipt
 from shards.streams import PeaksField, StreamHead
 from shards.transactions import transaction_id
-from shards.validator.events import BlockLoaded
 
 COMMITMENTS = "ledger.commitments"
 CERTIFICATES = "ledger.certificates"
@@ -202,16 +200,6 @@ def block_index_writes(height: Height, items: Iterable[bytes]) -> tuple[Write, .
 
 
 # --- heights ----------------------------------------------------------------------------------------------------------
-
-
-def load_finalized(reader: Reader, height: Height) -> BlockLoaded:
-    """Answer a `LoadFinalized` effect: the stored block and the own commitment's hash, as far as there are any."""
-    commitment = commitment_at(reader, height)
-    return BlockLoaded(
-        height=height,
-        raw=finalized_block(reader, height),
-        commitment_hash=commitment_hash(commitment) if commitment is not None else None,
-    )
 
 
 def executed_height(reader: Reader) -> Height:

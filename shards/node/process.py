@@ -16,7 +16,6 @@ from typing import Final, NamedTuple
 
 from primitives.identifiers import ValidatorIndex
 from primitives.signatures import ED25519, public_key_of
-from shards import chain_store
 from shards.node.boot import Stores, make_core, open_stores
 from shards.node.config import Listener, NodeConfig
 from shards.node.driver import Driver
@@ -30,7 +29,7 @@ from shards.node.metrics import NodeMetrics
 from shards.node.news import NewsDesk
 from shards.node.node import Node
 from shards.node.parts import News, Parts
-from shards.validator import wire
+from shards.validator import reading
 from shards.validator.core import ValidatorCore
 from shards.validator.effects import BlockApplied
 
@@ -154,8 +153,8 @@ async def _serve(
         Parts(
             core=core,
             execute=stores.ledger.execute,
-            load_finalized=chain_store.load_finalized,
-            answer_archive=wire.answer_archive,
+            load_finalized=reading.load_finalized,
+            answer_archive=reading.answer_archive,
             scheme=ED25519,
             store=stores.chain,
             flusher=Flusher(stores.ledger, stores.state),

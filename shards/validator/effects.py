@@ -32,14 +32,14 @@ class ExecuteBlock:
 
 @dataclass(frozen=True, slots=True)
 class LoadFinalized:
-    """Read a finalized block back with `chain_store.load_finalized` and answer with `BlockLoaded`."""
+    """Read a finalized block back with `shards.validator.reading.load_finalized` and answer with `BlockLoaded`."""
 
     height: Height
 
 
 @dataclass(frozen=True, slots=True)
 class ServeArchive:
-    """Send `peer` what `shards.validator.wire.answer_archive(reader, request)` returns, unless None."""
+    """Send `peer` what `shards.validator.reading.answer_archive(reader, request)` returns, unless None."""
 
     peer: ValidatorIndex
     request: bytes

@@ -9,11 +9,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from consensus import archive
 from consensus.messages import MAX_MESSAGE_BYTES
 from primitives.codec import Decoder, encode
 from primitives.errors import Refused
-from primitives.storage import Reader
 from shards.commitments import CommitmentCertificate, CommitmentSignature, certificate_decoder
 from shards.limits import MAX_TRANSACTION_BYTES
 
@@ -87,12 +85,3 @@ def unpack_signature(content: bytes) -> CommitmentSignature:
 def unpack_certificate(content: bytes) -> CommitmentCertificate:
     """A commitment certificate, not verified."""
     return certificate_decoder.decode(content)
-
-
-def answer_archive(reader: Reader, request: bytes) -> bytes | None:
-    """Answer to a peer's request for finalized history, ready to send; None when there is nothing to say."""
-    try:
-        answer = archive.answer(reader, request)
-    except Refused:
-        return None
-    return None if answer is None else pack(PeerKind.CONSENSUS, answer)

@@ -213,12 +213,12 @@ MUTANTS: tuple[Mutant, ...] = (
         _BUSY,
     ),
     Mutant(
-        "result_depends_on_the_last_flush",
+        "result_depends_on_a_cache",
         (
             Rewrite(
                 "shards.ledger:Ledger._conclude",
                 "receipt_count=len(state.receipts),",
-                "receipt_count=len(state.receipts) + (not self._unflushed),",
+                "receipt_count=len(state.receipts) + (not self._paths),",
             ),
         ),
         replace(_CHAOS, transactions_per_second=4, accounts=16),
@@ -256,7 +256,7 @@ _SEEN: dict[str, tuple[int, str]] = {
     "bundle_head_unbound": (1, "X1"),
     "flush_forgets_deletions": (1, "H1"),
     "courier_never_delivers_again": (4, "X4"),
-    "result_depends_on_the_last_flush": (1, "S2"),
+    "result_depends_on_a_cache": (1, "S2"),
 }
 """Mutant -> the seed that catches it and the invariant it breaks;
 printed by `python -m testnet.simulator.hunt`, kept by the tests."""

@@ -17,10 +17,9 @@ from primitives.identifiers import Height, Milliseconds, SecretSeed, ShardId, Va
 from primitives.instant import Instant
 from primitives.signatures import SignatureScheme
 from primitives.storage import Write
-from shards import chain_store
 from shards.genesis import ChainContext
 from shards.ledger import Ledger, StateFlush
-from shards.validator import wire
+from shards.validator import reading
 from shards.validator.core import ValidatorCore, initial_writes, recover
 from shards.validator.effects import (
     Answer,
@@ -298,7 +297,7 @@ class SimulatedValidator:
             case ExecuteBlock(block):
                 self._execute(block)
             case LoadFinalized(height):
-                self._later(LOAD_US, chain_store.load_finalized(self.disk, height))
+                self._later(LOAD_US, reading.load_finalized(self.disk, height))
             case ServeArchive(peer, request):
                 self._serve(peer, request)
 
@@ -378,7 +377,7 @@ class SimulatedValidator:
 
     def _serve(self, peer: ValidatorIndex, request: bytes) -> None:
         try:
-            answer = wire.answer_archive(self.disk, request)
+            answer = reading.answer_archive(self.disk, request)
         except Refused:
             return
         if answer is not None:

@@ -20,6 +20,7 @@ from shards.commitments import commitment_hash
 from shards.proofs import verify_message_proof
 from shards.receipts import CallReceipt, ReplyReceipt, TransactionReceipt
 from shards.transactions import transaction_id
+from shards.validator import reading
 from tests.support.memory_store import MemoryStore
 from tests.support.stored_chain import StoredChain
 
@@ -33,17 +34,17 @@ def chain() -> StoredChain:
 
 def test_a_block_loaded_for_execution_comes_with_its_own_commitment_hash(chain: StoredChain) -> None:
     execution = chain.run(0)
-    loaded = chain_store.load_finalized(chain.stores[0], Height(1))
+    loaded = reading.load_finalized(chain.stores[0], Height(1))
     assert loaded.raw == encode(chain.shards[0].blocks[0])
     assert loaded.commitment_hash == commitment_hash(execution.commitment)
 
 
 def test_a_block_that_is_final_but_not_executed_is_loaded_without_a_commitment(chain: StoredChain) -> None:
     chain.run(0, execute=False)
-    loaded = chain_store.load_finalized(chain.stores[0], Height(1))
+    loaded = reading.load_finalized(chain.stores[0], Height(1))
     assert loaded.raw is not None
     assert loaded.commitment_hash is None
-    assert chain_store.load_finalized(chain.stores[0], Height(9)).raw is None
+    assert reading.load_finalized(chain.stores[0], Height(9)).raw is None
 
 
 def test_commitment_certificate_receipts_and_heads_of_a_height_come_back(chain: StoredChain) -> None:

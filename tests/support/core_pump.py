@@ -14,11 +14,11 @@ from consensus.pacing import Rules
 from primitives.identifiers import Milliseconds, ShardId, ValidatorIndex
 from primitives.instant import Instant
 from primitives.signatures import ED25519
-from shards import chain_store, queries
+from shards import queries
 from shards.ledger import Ledger
 from shards.validator import effects as asked
 from shards.validator import events as told
-from shards.validator import wire
+from shards.validator import reading
 from shards.validator.core import ValidatorCore, initial_writes, recover
 from tests.shards.builders import GENESIS_TIME, TestChain, validator_seed
 from tests.support.memory_store import MemoryStore
@@ -108,9 +108,9 @@ class Node:
             case asked.ExecuteBlock(block):
                 self.later(told.BlockExecuted(self.pump.execute(self, block)))
             case asked.LoadFinalized(height):
-                self.later(chain_store.load_finalized(self.store, height))
+                self.later(reading.load_finalized(self.store, height))
             case asked.ServeArchive(peer, request):
-                self.pump.post(self, peer, wire.answer_archive(self.store, request) or b"")
+                self.pump.post(self, peer, reading.answer_archive(self.store, request) or b"")
             case asked.Answer(request, results):
                 assert request not in self.answers, "a request is answered once"
                 self.answers[request] = results
