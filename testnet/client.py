@@ -38,6 +38,9 @@ LEVELS = ("accepted", "finalized", "executed", "certified", "settled")
 
 Outcome = Literal["settled", "failed", "expired", "refused", "pending"]
 
+BAD_OUTCOMES: tuple[Outcome, ...] = ("failed", "refused", "expired")
+"""Of a call, the worst first: a transaction with several is told by its worst."""
+
 
 @dataclass(frozen=True)
 class Sent:
@@ -256,8 +259,8 @@ def judge(sent: Sent, answer: api.TransactionAnswer | None) -> Settlement:
         return _settlement(sent, "pending", answer.level, blocks, message_id)
     if answer.receipt.outcome != "ok":
         return _settlement(sent, "failed", f"{answer.receipt.outcome}: {answer.receipt.detail}", blocks, message_id)
-    for each in messages:
-        for outcome in ("failed", "expired", "refused"):
+    for outcome in BAD_OUTCOMES:
+        for each in messages:
             if each.outcome == outcome:
                 return _settlement(sent, outcome, each.detail, blocks, message_id)
     return _settlement(sent, "settled", "", blocks, message_id)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from consensus.effects import CancelTimer, SetTimer
+from consensus.effects import CancelTimer, Note, SetTimer
 from consensus.events import TimerFired
 from primitives.amounts import BASE_UNITS_PER_OBOL, unpack_amount
 from primitives.identifiers import Height, Milliseconds, Sequence, ShardId
@@ -70,6 +70,8 @@ class Relay:
                     self.timers[name] = at_ms
                 case CancelTimer(name):
                     self.timers.pop(name, None)
+                case Note():
+                    pass
 
     def _fetched(self, fetch: wanted.Fetch) -> heard.BundleFetched:
         store = self.pump.nodes[fetch.source][fetch.validator].store

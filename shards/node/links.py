@@ -164,6 +164,7 @@ class Links:
         try:
             certificate = socket.get_extra_info("ssl_object").getpeercert(binary_form=True)
             if peer_index(self._station.committee, certificate) != peer:
+                self._metrics.refused_links.labels("wrong_certificate").inc()
                 raise Refused("wrong_certificate", f"{host}:{port} shows another certificate than validator {peer}'s")
             await self._converse(socket, peer)
         finally:

@@ -156,15 +156,19 @@ def print_shards(info: "RunInfo", reports: "list[NodeReport]") -> None:
 
 def _watch(launched: "Launch") -> None:
     """Show what happens until Ctrl-C, then stop everything."""
-    from testnet.control import stream
+    from testnet.control import ask, stream
 
-    say(" Ctrl-C stops it")
+    control = Path(launched.info.control)
+    shown: set[int] = set()
     try:
-        for event in stream(Path(launched.info.control), {"do": "watch"}):
-            if "node" in event and not event["expected"] and event["event"] in {"exited", "killed"}:
-                node = event["node"]
-                how = f"killed by {node['signal']}" if node["signal"] else f"stopped with exit code {node['exit_code']}"
-                say(f"✗ {node['name']} {how} · its log: {node['log']} · again: ostraka fault restart {node['name']}")
+        for event in stream(control, {"do": "watch"}):
+            if "event" in event:
+                _show_end(event["node"], shown, expected=event["expected"])
+                continue
+            # Listening from here on; who ended before is found by asking.
+            for node in ask(control, {"do": "status"})["nodes"]:
+                _show_end(node, shown, expected=False)
+            say(" Ctrl-C stops it")
         say("stopped")
     except KeyboardInterrupt:
         say("\nstopping …")
@@ -174,6 +178,15 @@ def _watch(launched: "Launch") -> None:
     finally:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(launched.pid, 0)
+
+
+def _show_end(node: dict[str, Any], shown: set[int], *, expected: bool) -> None:
+    """Say that a process has ended though nobody asked it to; once."""
+    if expected or node["state"] not in {"exited", "killed"} or node["pid"] in shown:
+        return
+    shown.add(node["pid"])
+    how = f"killed by {node['signal']}" if node["signal"] else f"stopped with exit code {node['exit_code']}"
+    say(f"✗ {node['name']} {how} · its log: {node['log']} · again: ostraka fault restart {node['name']}")
 
 
 def _stop(info: "RunInfo") -> None:
@@ -240,6 +253,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
         {
             "home": info.home,
             "chain_id": info.chain_id,
+            "launcher_pid": info.launcher_pid,
             "nodes": [
                 {
                     "name": report.node.name,
@@ -248,6 +262,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
                     "state": report.node.state,
                     "pid": report.node.pid,
                     "api": report.node.api,
+                    "link_port": report.node.link_port,
                     "ready": report.ready,
                     "finalized": report.finalized,
                     "executed": report.executed,

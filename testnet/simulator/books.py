@@ -13,6 +13,7 @@ from typing import Any, cast
 import msgpack
 
 from consensus.block import Block
+from shards.commitments import Commitment
 from shards.genesis import ChainContext
 from shards.outcome import Execution
 from testnet.simulator.faults import Name, place_of
@@ -72,8 +73,8 @@ class ShardBooks:
     received: int = 0
     height: int = 0
     time_ms: int = 0
-    results: list[tuple[object, object]] = field(default_factory=list)
-    """(block, result) fingerprints by height, from 1."""
+    results: list[tuple[Commitment, tuple[bytes, ...]]] = field(default_factory=list)
+    """The commitment to each height, from 1, with its receipts."""
     places: dict[bytes, int] = field(default_factory=dict)
     """Transaction id -> height."""
 
@@ -82,7 +83,6 @@ class Books:
     """The books of all shards."""
 
     def __init__(self, context: ChainContext, findings: Findings) -> None:
-        self._chain_id = context.chain_id
         self._findings = findings
         self.shards = [_opening(context, shard) for shard in range(context.shard_count)]
         self.streams = {
@@ -100,10 +100,9 @@ class Books:
         height = block.header.height
         result = (execution.commitment, execution.receipts)
         if height <= books.height:
-            block_id, first = books.results[height - 1]
-            self._findings.check(
-                block_id == execution.commitment.block_id, "S1", node, height, "executes another block than others did"
-            )
+            first = books.results[height - 1]
+            same_block = first[0].block_id == execution.commitment.block_id
+            self._findings.check(same_block, "S1", node, height, "executes another block than others did")
             self._findings.check(
                 first == result, "S2", node, height, "another result than others had for the same block"
             )
@@ -113,7 +112,7 @@ class Books:
             return False
         _Booking(self, books, node, block, execution).run()
         books.height, books.time_ms = height, block.header.time_ms
-        books.results.append((execution.commitment.block_id, result))
+        books.results.append(result)
         return True
 
     def compare_state(self, node: Name, entries: Iterable[tuple[bytes, bytes]]) -> None:
@@ -187,8 +186,6 @@ class _Booking:
         self._execution = execution
         self._height = block.header.height
         self._time_ms = block.header.time_ms
-        self._expected: list[tuple[int, bytes]] = []
-        """(destination, body) of every message this block must have sent; bodies of calls are checked by field."""
 
     def run(self) -> None:
         """Book the items in order against the receipts, then compare totals."""

@@ -30,7 +30,6 @@ def account_seed(shard: int, index: int) -> SecretSeed:
 class Person:
     """An account with its key."""
 
-    home: ShardId
     seed: SecretSeed
     key: PublicKey
 
@@ -39,7 +38,7 @@ def people(settings: SimulationSettings, scheme: SignatureScheme) -> tuple[tuple
     """Accounts of every shard."""
     return tuple(
         tuple(
-            Person(ShardId(shard), account_seed(shard, index), scheme.public_key(account_seed(shard, index)))
+            Person(account_seed(shard, index), scheme.public_key(account_seed(shard, index)))
             for index in range(settings.accounts)
         )
         for shard in range(settings.shards)

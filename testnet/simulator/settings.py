@@ -132,6 +132,9 @@ class SimulationReport:
             if values:
                 median, worst = values[len(values) // 2], values[-1]
                 lines.append(f"{name}: {len(values)}, median {median} ms, worst {worst} ms")
+        if self.latencies_blocks:
+            blocks = self.latencies_blocks
+            lines.append(f"settled: median {blocks[len(blocks) // 2]} blocks later, worst {blocks[-1]}")
         lines.append("")
         if self.passed:
             lines.append("every invariant held")

@@ -4,9 +4,10 @@ Two runs of one seed must agree on it in fresh processes under different `PYTHON
 order of a set, a clock or a stray random number is noticed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 
@@ -36,31 +37,37 @@ class Trace:
 
 
 def _bytes_of(thing: object) -> bytes:
-    """Bytes that differ when the thing does; the frequent kinds first, all others field by field."""
-    match thing:
-        case PeerSent(peer, raw) | Send(peer, raw):
-            return b"%d:%b" % (peer, raw)
-        case Broadcast(raw):
-            return b"*:" + raw
-        case TimerFired(name) | CancelTimer(name):
-            return name.encode()
-        case SetTimer(name, at_ms):
-            return f"{name}@{at_ms}".encode()
-        case Persist(writes):
-            return b"".join(
-                [b"%b:%b=%b;" % (w.table.encode(), w.key, b"-" if w.value is None else w.value) for w in writes]
-            )
-        case Note(name, detail):
-            return f"{name} {detail}".encode()
-        case Execution(commitment=commitment, receipts=receipts):
-            return msgspec.msgpack.encode((commitment, receipts))
-        case bytes():
-            return thing
-        case tuple():
-            return b"(" + b",".join(map(_bytes_of, thing)) + b")"
-        case msgspec.Struct():
-            return msgspec.msgpack.encode(thing)
-        case _ if is_dataclass(thing):
-            return type(thing).__name__.encode() + b",".join(_bytes_of(getattr(thing, f.name)) for f in fields(thing))
-        case _:
-            return repr(thing).encode()
+    """Bytes that differ when the thing does."""
+    writer = _WRITERS.get(type(thing))
+    return writer(thing) if writer is not None else _any(thing)
+
+
+def _any(thing: object) -> bytes:
+    """The infrequent kinds, field by field."""
+    if isinstance(thing, msgspec.Struct):
+        return msgspec.msgpack.encode(thing)
+    if is_dataclass(thing):
+        return type(thing).__name__.encode() + b",".join(_bytes_of(getattr(thing, each.name)) for each in fields(thing))
+    return repr(thing).encode()
+
+
+def _persist(effect: Persist) -> bytes:
+    return b"".join(
+        b"%b:%b=%b;" % (table.encode(), key, b"-" if value is None else value) for table, key, value in effect.writes
+    )
+
+
+_WRITERS: dict[type, Callable[[Any], bytes]] = {
+    PeerSent: lambda event: b"%d:%b" % (event.peer, event.raw),
+    Send: lambda effect: b"%d:%b" % (effect.to, effect.raw),
+    Broadcast: lambda effect: b"*:" + effect.raw,
+    TimerFired: lambda event: event.name.encode(),
+    CancelTimer: lambda effect: effect.name.encode(),
+    SetTimer: lambda effect: f"{effect.name}@{effect.at_ms}".encode(),
+    Persist: _persist,
+    Note: lambda effect: f"{effect.name} {effect.detail}".encode(),
+    Execution: lambda execution: msgspec.msgpack.encode((execution.commitment, execution.receipts)),
+    bytes: lambda raw: raw,
+    tuple: lambda items: b"(" + b",".join(map(_bytes_of, items)) + b")",
+}
+"""The frequent kinds, by exact type: every event and effect of a run passes through here."""

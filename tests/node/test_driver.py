@@ -13,16 +13,19 @@ from hypothesis import strategies as st
 from consensus.block import Block
 from consensus.effects import Broadcast, CancelTimer, Persist, Send, SetTimer
 from primitives.errors import InvariantViolated, Refused
-from primitives.identifiers import ZERO_HASH, BlockId, Height, ValidatorIndex
+from primitives.identifiers import ZERO_HASH, BlockId, Height, Milliseconds, ValidatorIndex
+from primitives.instant import Instant
 from primitives.signatures import ED25519
 from primitives.storage import Write
 from shards.node.clock import system_clock
+from shards.node.commits import CommitQueue
 from shards.node.driver import Driver
 from shards.node.faults import Halted, StorageFault
 from shards.node.flusher import Batch
 from shards.node.logs import Log
 from shards.node.parts import News
 from shards.node.state_store import Applied
+from shards.node.timers import Timers
 from shards.node.workers import CHUNK_SIGNATURES
 from shards.outcome import Execution
 from shards.validator.effects import (
@@ -268,6 +271,33 @@ async def test_a_timer_is_replaced_cancelled_and_never_early(log: Log) -> None:
         await reached(lambda: len(rig.core.heard) == 4)
         assert {event.name for event in rig.core.heard[2:] if isinstance(event, TimerFired)} == {"one", "two"}
         assert min(instant.monotonic_ms for instant in rig.core.times[2:]) >= at
+
+
+async def test_a_timer_waits_for_the_clock_that_the_core_is_told() -> None:
+    now = [1000]
+    fired: list[tuple[str, int]] = []
+
+    def clock() -> Instant:
+        now[0] += 1
+        return Instant(now[0], Milliseconds(0))
+
+    timers = Timers(clock, lambda name: fired.append((name, now[0])))
+    timers.set("t", 1005)
+    await reached(lambda: fired)
+    assert fired[0][1] >= 1005
+
+
+async def test_nothing_is_committed_after_a_failed_commit() -> None:
+    store = GatedStore(open_gate=True)
+    store.fault = StorageFault("EIO")
+    faults: list[Exception] = []
+    commits = CommitQueue(store, lambda ticket, seconds: None, faults.append)
+    commits.submit((write(0),))
+    await reached(lambda: faults)
+    store.fault = None
+    commits.submit((write(1),))
+    await commits.close()
+    assert store.durable == []
 
 
 async def test_many_signatures_are_checked_in_chunks_and_answered_once_in_order(log: Log) -> None:

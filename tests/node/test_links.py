@@ -43,10 +43,12 @@ class End:
 
 
 @asynccontextmanager
-async def ends(tmp_path: Path, committees: list[Committee]) -> AsyncIterator[list[End]]:
-    """One end for each index, each with the committee it believes in."""
+async def ends(
+    tmp_path: Path, committees: list[Committee], order: tuple[int, ...] = (0, 1, 2)
+) -> AsyncIterator[list[End]]:
+    """One end for each index, each with the committee it believes in; `order` shuffles the addresses they know."""
     sockets = [bound_socket() for _ in committees]
-    addresses = [bound.getsockname() for bound in sockets]
+    addresses = [sockets[place].getsockname() for place in order[: len(sockets)]]
     made: list[End] = []
     async with AsyncExitStack() as stack:
         for index, (committee, bound) in enumerate(zip(committees, sockets, strict=True)):
@@ -166,10 +168,10 @@ async def dial(port: int, context: ssl.SSLContext | bool, first: bytes | None = 
         return socket.close_code, str(message.extra or "")
 
 
-def stranger_context() -> ssl.SSLContext:
-    """Context of somebody with a certificate of the right kind that is in no validator set."""
-    context = make_context(validators=2, name="strangers")
-    return client_context(committee_of(context), ZERO, validator_seed(0, 0))
+async def test_a_validator_found_at_anothers_address_is_refused(tmp_path: Path) -> None:
+    async with ends(tmp_path, [committee_of(make_context(validators=3))] * 3, order=(0, 2, 1)) as made:
+        await reached(lambda: made[0].refused("wrong_certificate") >= 2)
+        assert made[0].links.connected() == ()
 
 
 async def test_strangers_do_not_get_in_and_the_validator_goes_on(tmp_path: Path) -> None:

@@ -15,13 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 
 from consensus.pacing import Rules
 from primitives.amounts import Amount, pack_amount
 from primitives.codec import encode
 from primitives.errors import Refused
-from primitives.identifiers import ValidatorIndex
+from primitives.identifiers import ZERO_HASH, ValidatorIndex
 from primitives.keyfiles import ScryptCost, seal_key
 from shards.genesis import ChainContext
 from shards.node.api_types import StatusAnswer
@@ -30,6 +31,7 @@ from shards.node.config import NodeConfig, read_key_file
 from shards.node.faults import BadConfiguration, ExitCode
 from shards.node.folder import FolderLock
 from shards.node.process import run_validator
+from shards.node.state_store import StateStore
 from shards.transactions import Transfer, transaction_id
 from tests.node.support import (
     close_sockets,
@@ -218,6 +220,19 @@ async def test_damaged_files_stop_the_start_with_the_storage_code(
     data.write_bytes(damaged)
     assert await ended(config) == ExitCode.STORAGE
     assert "exit code 4" in capsys.readouterr().err
+
+
+async def test_a_state_whose_root_is_not_the_recorded_one_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = await grown(tmp_path, make_context(validators=1))
+    state = StateStore(config.home / "state")
+    loaded = state.load()
+    assert loaded is not None
+    state.flush(msgspec.structs.replace(loaded[0], state_root=ZERO_HASH), {})
+    state.close()
+    assert await ended(config) == ExitCode.STORAGE
+    assert "its root is not the one recorded" in capsys.readouterr().err
 
 
 async def test_a_state_or_a_chain_put_back_from_an_older_copy_is_refused(tmp_path: Path) -> None:

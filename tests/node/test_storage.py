@@ -260,6 +260,15 @@ def test_a_full_disk_ends_the_store_and_keeps_what_was_acknowledged(tmp_path: Pa
     again.close()
 
 
+def test_what_the_walk_of_the_structure_finds_stops_the_start(
+    store: LmdbStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store.check()
+    monkeypatch.setattr("shards.node.storage.verify_structure", lambda _: ["page 7 is free and in use"])
+    with pytest.raises(StorageFault, match="page 7 is free and in use"):
+        store.check()
+
+
 def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     for content in (b"", b"x" * 100, os.urandom(8192)):

@@ -25,12 +25,10 @@ def _sweep(settings: SimulationSettings, name: str, chunk: int, step: int) -> No
     last = _boundaries(settings, name)
     assert last > 300
     places = range(1 + chunk * step, last, step * CHUNKS)
-    mid_persist = 0
     for boundary in places:
         report = run_simulation(replace(settings, crash_boundary=(name, boundary)))
         assert report.passed, report.text()
         assert report.counts["crashes"] == 1
-        mid_persist += report.counts["mid-persist crashes"]
     assert len(places) >= 8
 
 

@@ -9,6 +9,7 @@ pump.carry(0, 1)                          # the bundle of what shard 1 lacks of 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 
+from consensus.block import Block
 from consensus.effects import Broadcast, CancelTimer, Note, Persist, Send, SetTimer
 from consensus.pacing import Rules
 from primitives.identifiers import Milliseconds, ShardId, ValidatorIndex
@@ -16,6 +17,7 @@ from primitives.instant import Instant
 from primitives.signatures import ED25519
 from shards import queries
 from shards.ledger import Ledger
+from shards.outcome import Execution
 from shards.validator import effects as asked
 from shards.validator import events as told
 from shards.validator import reading
@@ -118,6 +120,8 @@ class Node:
                 self.news.append(news)
             case Note():
                 self.notes.append(effect)
+            case _:
+                raise AssertionError(f"{effect} is performed elsewhere")
 
     def later(self, event: told.Event) -> None:
         life = self.life
@@ -134,7 +138,7 @@ class Pump:
         self.now = 0
         self.queue: deque[Callable[[], None]] = deque()
         self.lost: Filter = lambda sender, receiver, raw: False
-        self.execute = lambda node, block: node.core.ledger.execute(block)
+        self.execute: Callable[[Node, Block], Execution] = lambda node, block: node.core.ledger.execute(block)
         self.requests = 0
         self.nodes = [[Node(self, shard, index) for index in range(validators)] for shard in range(shards)]
 

@@ -126,3 +126,8 @@ def test_any_table_is_a_manifest_or_refused_in_words(table: dict[str, Any]) -> N
     except Refused as refusal:
         code = refusal.code
     assert code in {None, "bad_manifest"}
+
+
+def test_the_documented_example_is_the_default_manifest() -> None:
+    example = Path(__file__).parents[2] / "docs" / "ostraka.toml"
+    assert load_manifest(example) == Manifest()

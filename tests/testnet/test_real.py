@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -243,22 +244,32 @@ def test_in_the_foreground_ctrl_c_stops_everything_and_crashes_are_shown(alone: 
     process = subprocess.Popen(
         [*COMMAND, "up", "--shards", "1"], cwd=alone.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert process.stdout is not None
     lines = []
-    while "Ctrl-C" not in (line := process.stdout.readline()):
+    while "Ctrl-C" not in (line := _next_line(process)):
         assert line, process.communicate()
         lines.append(line)
     assert lines[0].startswith("ostraka 0.1.0 · 1 shard × 4 validators (f=1) · 1 relay · home ./.ostraka")
     assert any("PUBLIC development keys" in line for line in lines)
     run = json.loads((alone.home / "run.json").read_text())
     os.kill(run["nodes"][2]["pid"], signal.SIGKILL)
-    assert "✗ s0/v2 killed by SIGKILL" in process.stdout.readline()
+    assert "✗ s0/v2 killed by SIGKILL" in _next_line(process)
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     assert "go on with `ostraka up`" in rest
     assert all(_is_gone(node["pid"]) for node in run["nodes"])
     assert not (alone.home / "run.json").exists()
+
+
+def _next_line(process: "subprocess.Popen[str]") -> str:
+    """Next line of a process that must say something within a minute; killed when it does not."""
+    assert process.stdout is not None
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    try:
+        return process.stdout.readline()
+    finally:
+        watchdog.cancel()
 
 
 def _is_gone(pid: int) -> bool:

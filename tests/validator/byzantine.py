@@ -31,7 +31,7 @@ class BadLeader:
             self.block_id = block_id_of(block.header)
             return block
 
-        self.node.core._voting.build = once
+        self.node.core._voting.build = once  # type: ignore[method-assign]
         pump.lost = self._watch
 
     def _watch(self, sender: Node, receiver: int, raw: bytes) -> bool:

@@ -33,7 +33,7 @@ class Fixture:
         self.committee = self.chain.context.committee(ShardId(0))
         self.scheme = CountingScheme()
         self.blamed: list[Blame] = []
-        self.certifier = Certifier(self.committee, self.scheme, Height(0), self.blamed.append)  # type: ignore[arg-type]
+        self.certifier = Certifier(self.committee, self.scheme, Height(0), self.blamed.append)
         self.right = self.chain.run(0).commitment
         self.wrong = replace(self.right, state_root=Hash(b"\x13" * 32))
 

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from consensus.messages import MAX_MESSAGE_BYTES
 from primitives.codec import encode
+from primitives.errors import Refused
+from primitives.identifiers import ValidatorIndex
 from shards.validator import core, wire
 from shards.validator.events import PeerSent
 from tests.shards.builders import certify
@@ -18,7 +21,6 @@ def recorded() -> tuple[bytes, ...]:
     """Real messages of every kind, as validators said them."""
     pump = Pump(shards=2)
     said: list[bytes] = []
-    pump.lost = lambda sender, receiver, raw: said.append(raw)  # type: ignore[func-returns-value]
     pump.lost = lambda sender, receiver, raw: bool(said.append(raw))  # type: ignore[func-returns-value]
     alice, bob = pump.chain.accounts[:2]
     pump.submit(0, [pump.chain.remote(0, alice, 1, bob, 5)])
@@ -59,7 +61,7 @@ def test_a_changed_message_changes_no_state(data: st.DataObject) -> None:
     if bytes(raw) in recorded():
         return
     before = state_of(node)
-    node.hear(PeerSent(1, bytes(raw)))
+    node.hear(PeerSent(ValidatorIndex(1), bytes(raw)))
     pump.run(0)
     assert state_of(node) == before
     assert node.halted == ""
@@ -87,7 +89,7 @@ def test_rubbish_is_refused_with_a_note(raw: bytes) -> None:
     pump = Pump()
     node = pump.nodes[0][0]
     before = state_of(node)
-    node.hear(PeerSent(2, raw))
+    node.hear(PeerSent(ValidatorIndex(2), raw))
     assert state_of(node) == before
     assert [note.name in {"refused_from_peer", "refused"} for note in node.notes] == [True]
 
@@ -99,11 +101,18 @@ def test_proofs_of_one_peer_are_looked_at_only_so_often(monkeypatch: pytest.Monk
     forged = certify(pump.chain.shards[0].ledger.commitment, pump.chain.context, signers=[0, 1, 2])
     raw = wire.pack(wire.PeerKind.CERTIFICATE, encode(forged)[:-1] + b"\x00")
     for _ in range(5):
-        node.hear(PeerSent(1, raw))
-    node.hear(PeerSent(2, raw))
+        node.hear(PeerSent(ValidatorIndex(1), raw))
+    node.hear(PeerSent(ValidatorIndex(2), raw))
     assert [note.detail.split(": ")[1] for note in node.notes] == ["bad_certificate"] * 3 + ["too_many_proofs"] * 2 + [
         "bad_certificate"
     ]
     pump.now += 1_000
-    node.hear(PeerSent(1, raw))
+    node.hear(PeerSent(ValidatorIndex(1), raw))
     assert "bad_certificate" in node.notes[-1].detail
+
+
+def test_the_largest_message_of_consensus_passes_and_a_larger_one_does_not() -> None:
+    largest = bytes((wire.PeerKind.CONSENSUS,)) + bytes(MAX_MESSAGE_BYTES)
+    assert wire.unpack(largest) == (wire.PeerKind.CONSENSUS, largest[1:])
+    with pytest.raises(Refused, match="too_large"):
+        wire.unpack(largest + b"x")

@@ -69,6 +69,18 @@ def test_whatever_else_is_delivered_the_stream_goes_on(junk: list[WaitingBundle]
     assert len(inbox) <= MAX_WAITING_PER_SOURCE
 
 
+def test_bundles_that_leave_a_gap_do_not_crowd_out_the_one_that_closes_it() -> None:
+    inbox, needed = Inbox(), waiting(0, 60)
+    for first in range(1, 3 * MAX_WAITING_PER_SOURCE):
+        inbox.add(waiting(first, 60, ack=first), START)
+    assert len(inbox) == MAX_WAITING_PER_SOURCE
+    assert inbox.add(needed, START)
+    assert taken(inbox, START) == needed.raw
+    for first in range(1, 3 * MAX_WAITING_PER_SOURCE):
+        inbox.add(waiting(first, 60, ack=100 + first), START)
+    assert taken(inbox, START) == needed.raw
+
+
 def test_what_is_ahead_waits_for_what_connects() -> None:
     inbox = Inbox()
     for first in (20, 10, 0):

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from consensus.block import Block
 from consensus.effects import BuildBlock
 from consensus.pacing import Rules
-from primitives.amounts import unpack_amount
+from primitives.amounts import Amount, pack_amount, unpack_amount
 from primitives.codec import encode
 from primitives.identifiers import Milliseconds
 from shards.items import ItemKind, pack_item
@@ -36,7 +36,7 @@ def bundle(chain: TestChain, **changes: object) -> bytes:
 
 def local(chain: TestChain, nonce: int = 0, **changes: object) -> bytes:
     alice, bob = chain.accounts[:2]
-    operation = Transfer(to=bob.key, amount=(1).to_bytes(16, "big"))
+    operation = Transfer(to=bob.key, amount=pack_amount(Amount(1)))
     return chain.transaction(0, alice, [operation] * changes.pop("times", 1), nonce, **changes)  # type: ignore[arg-type,operator]
 
 
@@ -75,7 +75,7 @@ INVALID: dict[str, tuple[str, Items]] = {
     ),
     "a transaction of another shard": (
         "wrong_shard",
-        lambda chain: [transaction(chain.local(1, *chain.accounts[:2], 5, nonce=0))],
+        lambda chain: [transaction(chain.local(1, chain.accounts[0], chain.accounts[1], 5, nonce=0))],
     ),
     "a transaction that expired": ("expired", lambda chain: [transaction(local(chain, valid_until_ms=1))]),
     "a fee limit too low": ("fee_too_low", lambda chain: [transaction(local(chain, fee_limit=1))]),

@@ -173,7 +173,7 @@ def test_a_result_that_differs_from_a_certified_one_halts_before_it_is_signed() 
         else:
             original(event)  # type: ignore[arg-type]
 
-    node.later = later  # type: ignore[method-assign,assignment]
+    node.later = later  # type: ignore[method-assign]
 
     def watch(sender: Node, receiver: int, raw: bytes) -> bool:
         if sender is node and raw[0] == wire.PeerKind.COMMITMENT_SIGNATURE:
@@ -218,15 +218,10 @@ def test_a_state_that_is_not_the_journals_halts_at_the_start(damage: str) -> Non
         account = next(each for each in node.state if each[0] == 2)
         node.state[account] = node.state[next(each for each in reversed(list(node.state)) if each[0] == 2)]
         node.state[account] = node.state[account][:-2] + b"\x63" + node.state[account][-1:]
-    said = dict(node.effects)
-    try:
-        node.start()
-    except Refused:
-        return
+    node.start()
     pump.run(0)
     assert "is not the one that the chain's store has there" in node.halted
     assert Halt.__name__ in node.effects
-    assert said
 
 
 def test_a_validator_that_was_away_for_long_catches_up_and_compares_its_own_result_with_the_newest_certificate() -> (

@@ -7,14 +7,14 @@ from msgspec.structs import replace
 
 from primitives.amounts import Amount, pack_amount
 from primitives.codec import encode
-from primitives.identifiers import Milliseconds
+from primitives.identifiers import Milliseconds, ShardId, ValidatorIndex
 from shards.limits import MAX_BUNDLE_BYTES, MAX_TRANSACTION_BYTES, MAX_VALIDITY_MS
 from shards.transactions import Transfer, transaction_id
 from shards.validator import events as told
-from shards.validator import intake, wire
+from shards.validator import intake, pending, wire
 from tests.shards.builders import BALANCE, GENESIS_TIME, TestChain
 from tests.shards.captured import CapturedShard, call_body
-from tests.support.core_pump import Pump
+from tests.support.core_pump import Node, Pump
 
 DAY = MAX_VALIDITY_MS
 
@@ -35,7 +35,7 @@ REFUSED: dict[str, Callable[[TestChain], bytes]] = {
     "too_large": lambda chain: bytes(MAX_TRANSACTION_BYTES + 1),
     "bad_amount": lambda chain: signed(chain, amount=0),
     "wrong_chain": lambda chain: signed(TestChain(2, name="another")),
-    "wrong_shard": lambda chain: chain.local(1, *chain.accounts[:2], 5),
+    "wrong_shard": lambda chain: chain.local(1, chain.accounts[0], chain.accounts[1], 5),
     "expired": lambda chain: signed(chain, valid_until_ms=GENESIS_TIME - 1),
     "valid_too_long": lambda chain: signed(chain, valid_until_ms=GENESIS_TIME + DAY + 1),
     "fee_too_low": lambda chain: signed(chain, fee_limit=1),
@@ -43,7 +43,7 @@ REFUSED: dict[str, Callable[[TestChain], bytes]] = {
     "same_shard": lambda chain: remote(chain, 0),
     "deadline_past": lambda chain: remote(chain, deadline_ms=GENESIS_TIME),
     "deadline_too_far": lambda chain: remote(chain, deadline_ms=GENESIS_TIME + DAY + 1),
-    "nonce_gap": lambda chain: chain.local(0, *chain.accounts[:2], 5, nonce=1),
+    "nonce_gap": lambda chain: chain.local(0, chain.accounts[0], chain.accounts[1], 5, nonce=1),
     "overdraft": lambda chain: signed(chain, amount=BALANCE),
     "bad_signature": lambda chain: bytes(64) + signed(chain)[64:],
 }
@@ -102,9 +102,9 @@ def test_gossip_of_one_peer_does_not_take_the_clients_share(monkeypatch: pytest.
         wire.pack_transactions((bytes(64) + pump.chain.local(0, each, dora, 5)[64:],)) for each in (alice, bob, carol)
     ]
     for raw in flood:
-        node.hear(told.PeerSent(1, raw))
+        node.hear(told.PeerSent(ValidatorIndex(1), raw))
     assert node.effects["VerifySignatures"] == 2, "the third is dropped"
-    node.hear(told.PeerSent(2, flood[2]))
+    node.hear(told.PeerSent(ValidatorIndex(2), flood[2]))
     assert node.effects["VerifySignatures"] == 3, "another peer has its own share"
     assert pump.submit(0, [pump.chain.local(0, alice, bob, 5)])[0].status == "accepted"
 
@@ -152,17 +152,23 @@ def test_a_bundle_is_accepted_once_known_afterwards_and_gossiped_once() -> None:
     pump.chain.run(1, [pump.chain.remote(1, alice, 0, bob, 5)])
     raw = encode(pump.chain.bundle(1, 0))
     gossiped: list[int] = []
-    pump.lost = lambda sender, receiver, sent: sent[0] == wire.PeerKind.BUNDLE and gossiped.append(receiver)  # type: ignore[func-returns-value]
+
+    def lost(sender: Node, receiver: int, sent: bytes) -> bool:
+        if sent[0] == wire.PeerKind.BUNDLE:
+            gossiped.append(receiver)
+        return False
+
+    pump.lost = lost
     assert pump.submit_bundle(0, raw).status == "accepted"
     assert pump.submit_bundle(0, raw).status == "known", "it waits"
     assert pump.submit_bundle(0, raw, to=1).status == "known", "gossip brought it"
     assert gossiped == [1, 2, 3]
     pump.run(1_000)
-    assert pump.nodes[0][0].core.ledger.lane(1).recv_next == 1
+    assert pump.nodes[0][0].core.ledger.lane(ShardId(1)).recv_next == 1
     assert pump.submit_bundle(0, raw).status == "known", "it is executed"
 
 
-def test_a_frozen_stream_takes_no_bundles_and_lets_its_transactions_fail() -> None:
+def test_a_frozen_stream_takes_no_bundles_and_lets_its_transactions_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     pump = Pump(shards=2)
     chain = pump.chain
     alice, bob = chain.accounts[:2]
@@ -170,10 +176,11 @@ def test_a_frozen_stream_takes_no_bundles_and_lets_its_transactions_fail() -> No
     lie = encode(captured.bundle(0, [call_body(bob.key, 1)], ack_next=7, value_sent=10**6))
     assert pump.submit_bundle(0, lie).status == "accepted"
     pump.run(1_000)
-    assert pump.nodes[0][0].core.ledger.lane(1).frozen
+    assert pump.nodes[0][0].core.ledger.lane(ShardId(1)).frozen
     assert len(pump.nodes[0][0].core.inbox) == 0
     more = encode(captured.bundle(0, [call_body(bob.key, 1)] * 2, value_sent=10**6))
     assert pump.submit_bundle(0, more).code == "lane_frozen"
+    monkeypatch.setattr(pending, "room", lambda lane: 0)
     assert pump.submit(0, [chain.remote(0, alice, 1, bob, 5)])[0].status == "accepted"
     pump.run(1_000)
     assert pump.nodes[0][2].core.ledger.account(alice.key).nonce == 1, "included, and failed with a receipt"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from consensus.block import Block
 from consensus.pacing import Rules
 from primitives.amounts import unpack_amount
 from primitives.identifiers import ShardId
@@ -9,10 +10,11 @@ from primitives.signatures import ED25519
 from shards import chain_store
 from shards.commitments import check_certificate
 from shards.limits import ANCHOR_LAG
+from shards.outcome import Execution
 from shards.queries import Level, transaction_status
 from shards.state import Lane
 from shards.transactions import transaction_id
-from shards.validator import builder, wire
+from shards.validator import builder, pending, wire
 from shards.validator.effects import BlockApplied, BlockFinalized, HeightCertified
 from tests.shards.builders import BALANCE
 from tests.support.core_pump import Node, Pump
@@ -160,12 +162,11 @@ def test_without_certificates_no_block_has_items_and_no_block_is_made_for_nothin
 def test_a_full_stream_stops_only_its_own_destination(monkeypatch: pytest.MonkeyPatch) -> None:
     pump = Pump(shards=3, accounts=30)
     *many, carol, dora = pump.chain.accounts
-    full = ShardId(1)
-    real = builder.PendingChain.room
+    full, blocked = ShardId(1), True
+    real = pending.PendingChain.room
     monkeypatch.setattr(
-        builder.PendingChain, "room", lambda chain, shard: 0 if shard == full and blocked else real(chain, shard)
+        pending.PendingChain, "room", lambda chain, shard: 0 if shard == full and blocked else real(chain, shard)
     )
-    blocked = True
     pump.submit(0, [pump.chain.remote(0, each, 1, dora, 5) for each in many])
     pump.run(2_000)
     assert pump.nodes[0][0].core.ledger.height == 0, "nobody proposes what cannot be included"
@@ -184,14 +185,19 @@ def test_transactions_of_several_requests_never_overfill_a_stream(monkeypatch: p
     pump = Pump(shards=2)
     alice, bob, carol = pump.chain.accounts[:3]
     monkeypatch.setattr(builder, "STREAM_RESERVE", 1)
-    monkeypatch.setattr(builder.PendingChain, "room", lambda chain, shard: 20)
+    monkeypatch.setattr(pending.PendingChain, "room", lambda chain, shard: 20)
     many = [pump.chain.transaction(0, alice, [pump.chain.send(1, bob, 1)] * 16, nonce) for nonce in range(2)] + [
         pump.chain.local(0, alice, bob, 1, nonce=2),
         pump.chain.remote(0, carol, 1, bob, 1),
     ]
     blocks: list[int] = []
     execute = pump.execute
-    pump.execute = lambda node, block: (blocks.append(len(block.items)), execute(node, block))[1]
+
+    def watch(node: Node, block: Block) -> Execution:
+        blocks.append(len(block.items))
+        return execute(node, block)
+
+    pump.execute = watch
     pump.submit(0, many)
     pump.run(2_000)
     assert blocks[:4] == [2] * 4, "16 of Alice and one of Carol; what follows Alice's second one waits with it"
