@@ -45,9 +45,9 @@ async def metrics(node: Node, _request: web.Request) -> web.StreamResponse:
     """Prometheus metrics."""
     now = node.core.status()
     node.metrics.view.set(now.view)
-    node.metrics.finalized_height.set(now.finalized_height)
-    node.metrics.executed_height.set(now.executed_height)
-    node.metrics.certified_height.set(now.certified_height)
+    node.metrics.finalized_height.set(node.desk.finalized_height)
+    node.metrics.executed_height.set(node.desk.executed_height)
+    node.metrics.certified_height.set(node.desk.certified_height)
     node.metrics.mempool_transactions.set(now.mempool_transactions)
     node.metrics.inbox_bundles.set(now.inbox_bundles)
     node.metrics.peers.set(len(node.links.connected()))

@@ -49,7 +49,7 @@ VERSION: Final = _version()
 
 
 async def status(node: Node, _request: web.Request) -> api.Answer:
-    """Where this validator stands."""
+    """Where this validator stands; the heights are those that are durable here."""
     now = node.core.status()
     reason = node.not_ready()
     return api.StatusAnswer(
@@ -66,9 +66,9 @@ async def status(node: Node, _request: web.Request) -> api.Answer:
         peers=list(node.links.connected()),
         view=now.view,
         leader=now.leader,
-        finalized_height=now.finalized_height,
-        executed_height=now.executed_height,
-        certified_height=now.certified_height,
+        finalized_height=node.desk.finalized_height,
+        executed_height=node.desk.executed_height,
+        certified_height=node.desk.certified_height,
         time_ms=now.time_ms,
         mempool_transactions=now.mempool_transactions,
         inbox_bundles=now.inbox_bundles,

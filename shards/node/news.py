@@ -11,6 +11,7 @@ from shards.commitments import CommitmentCertificate
 from shards.node.metrics import NodeMetrics
 from shards.node.parts import News
 from shards.receipts import TransactionReceipt
+from shards.validator.core import CoreStatus
 from shards.validator.effects import BlockApplied, BlockFinalized, HeightCertified
 
 MAX_SUBSCRIBERS = 64
@@ -52,15 +53,19 @@ class Subscription:
 
 
 class NewsDesk:
-    """Passes on what the core publishes, and keeps the height gauges."""
+    """Passes on what the core publishes, and knows the heights that are durable here (the core is ahead of them).
 
-    def __init__(self, metrics: NodeMetrics) -> None:
+    `recovered` is where the core stood when it had only read its store.
+    """
+
+    def __init__(self, metrics: NodeMetrics, recovered: CoreStatus) -> None:
         self._metrics = metrics
         self._subscriptions: dict[int, Subscription] = {}
         self._last = 0
         self._certificates: dict[Height, list[asyncio.Future[CommitmentCertificate]]] = {}
-        self.certified_height = Height(0)
-        """Newest one published in this run; 0 before the first."""
+        self.finalized_height = recovered.finalized_height
+        self.executed_height = recovered.executed_height
+        self.certified_height = recovered.certified_height
         self.progress: Callable[[News], None] | None = None
         """Told everything too; for the start-up's log."""
 
@@ -68,14 +73,13 @@ class NewsDesk:
         """Pass on one piece of news, which is durable by now."""
         match news:
             case BlockFinalized():
-                self._metrics.finalized_height.set(news.height)
+                self.finalized_height = max(self.finalized_height, news.height)
             case BlockApplied():
-                self._metrics.executed_height.set(news.execution.commitment.height)
+                self.executed_height = Height(news.execution.commitment.height)
                 self._count(news.execution.receipts)
             case HeightCertified():
                 height = Height(news.certificate.commitment.height)
                 self.certified_height = max(self.certified_height, height)
-                self._metrics.certified_height.set(height)
                 for waiting in [each for each in self._certificates if each <= height]:
                     for future in self._certificates.pop(waiting):
                         if not future.done():

@@ -139,8 +139,8 @@ async def _serve(
 ) -> None:
     """Wire everything together and run until the end."""
     metrics = NodeMetrics()
-    desk = NewsDesk(metrics)
     core = make_core(config, stores)
+    desk = NewsDesk(metrics, core.status())
     desk.progress = _replay_log(core, log)
 
     async def receive(peer: ValidatorIndex, messages: list[bytes]) -> None:

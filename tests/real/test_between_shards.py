@@ -13,7 +13,8 @@ from primitives.errors import Refused
 from shards.bundles import Bundle, decode_bundle
 from shards.node.api_types import SubmitResult
 from shards.node.client import NodeUnavailable
-from tests.real.harness import Load, Testnet, View, money_is_conserved, testnet, until, view
+from testnet.start import wait_ready
+from tests.real.harness import PATIENCE_S, Load, Testnet, View, money_is_conserved, testnet, until, view
 from tests.shards.mutation import mutations
 
 pytestmark = pytest.mark.real
@@ -40,6 +41,28 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
         yield net
 
 
+@pytest.fixture(autouse=True)
+def _all_run(three: Testnet) -> None:
+    """Every test finds every process up, whatever the one before it left."""
+    for node in three.info.nodes:
+        if three.node(node.name)["state"] != "running":
+            three.do("restart", node.name)
+    wait_ready(three.info, PATIENCE_S)
+
+
+async def kill(three: Testnet, *names: str) -> None:
+    """Kill those that still run."""
+    for name in names:
+        if three.node(name)["state"] == "running":
+            await asyncio.to_thread(three.do, "kill", name)
+
+
+async def restart(three: Testnet, *names: str) -> None:
+    """Start again."""
+    for name in names:
+        await asyncio.to_thread(three.do, "restart", name)
+
+
 async def whole(three: Testnet, net: View, load: Load) -> None:
     """Everything that was sent arrives once, all money is accounted for, nobody is blamed."""
     await load.settle_all(net.network)
@@ -61,19 +84,15 @@ async def test_relays_killed_at_random_lose_nothing(three: Testnet) -> None:
         async with load.running(net.network, ACCOUNTS, LANES):
             for _ in range(RELAY_KILLS):
                 await load.progress(draw.randrange(1, 6))
-                for name in ("r0", "r1") if draw.random() < 0.5 else ("r0",):
-                    await asyncio.to_thread(three.do, "kill", name)
-                await asyncio.to_thread(three.do, "restart", "r0")
-            if three.node("r1")["state"] != "running":
-                await asyncio.to_thread(three.do, "restart", "r1")
+                await kill(three, *draw.choice([("r0",), ("r1",), ("r0", "r1")]))
+                await restart(three, draw.choice(["r0", "r1"]))
             await load.progress()
         await whole(three, net, load)
 
 
 async def captured(net: View, three: Testnet, load: Load, lanes: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
     """While no relay runs: a real, unused bundle of several messages for each lane."""
-    for name in ("r0", "r1"):
-        await asyncio.to_thread(three.do, "kill", name)
+    await kill(three, "r0", "r1")
     bundles = {}
     for source, destination in lanes:
         for name in ACCOUNTS[:3]:
@@ -145,8 +164,7 @@ async def test_a_lying_relay_is_refused_with_a_reason_and_changes_nothing(three:
             assert [_position(head) for head in (await net.network.streams(shard)).heads] == [
                 _position(head) for head in before[shard]
             ]
-        for name in ("r0", "r1"):
-            await asyncio.to_thread(three.do, "restart", name)
+        await restart(three, "r0", "r1")
         async with load.running(net.network, ACCOUNTS[3:], LANES):
             for number, (what, raw) in enumerate(all_forged[100:]):
                 await lie(f"s1/v{number % 4}", raw, what)
@@ -173,8 +191,7 @@ async def test_true_bundles_replayed_and_out_of_order_change_nothing_but_the_tim
             return results
 
         assert "refused" not in {result.status for result in await hand_in(late)}, "it waits for what comes before"
-        for name in ("r0", "r1"):
-            await asyncio.to_thread(three.do, "restart", name)
+        await restart(three, "r0", "r1")
         async with load.running(net.network, ACCOUNTS[3:], LANES):
             for _ in range(20):
                 for raw in (late, true):
@@ -205,8 +222,7 @@ async def test_without_a_quorum_in_one_shard_the_others_go_on_at_their_pace(thre
             return statistics.median(seconds)
 
         before = await median_s(9)
-        for name in ("s2/v0", "s2/v3"):
-            await asyncio.to_thread(three.do, "kill", name)
+        await kill(three, "s2/v0", "s2/v3")
         waiting = [await load.one(net.network, name, 0, 2) for name in ACCOUNTS]
         during = await median_s(15)
         assert during < FACTOR * before, (before, during)
@@ -215,8 +231,7 @@ async def test_without_a_quorum_in_one_shard_the_others_go_on_at_their_pace(thre
         with pytest.raises((Refused, NodeUnavailable)):
             await net.clients["s2/v0"].status()
         stuck = (await net.status("s2/v1")).finalized_height
-        for name in ("s2/v0", "s2/v3"):
-            await asyncio.to_thread(three.do, "restart", name)
+        await restart(three, "s2/v0", "s2/v3")
         await whole(three, net, load)
         await calm.settle_all(net.network)
         assert (await net.status("s2/v1")).finalized_height > stuck
