@@ -4,6 +4,7 @@ The API is for programs on this machine. A web page that a developer happens to 
 check stops DNS rebinding, there are no CORS headers, and answers forbid being framed or sniffed.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,9 @@ from shards.node.faults import StorageFault
 from shards.node.http_operations import Served
 from shards.node.node import Node
 from shards.node.quotas import TokenBucket
+
+BODY_S = 10.0
+"""For a body to arrive; it takes milliseconds on one machine."""
 
 REQUESTS_PER_SECOND = 2_000
 REQUEST_BURST = 4_000
@@ -40,6 +44,7 @@ _STATUS_OF_CODE: Final = {
     "unknown_shard": 404,
     "pruned": 410,
     "forbidden_host": 403,
+    "too_slow": 408,
     "too_large": 413,
     "unsupported_media_type": 415,
     "too_many_requests": 429,
@@ -66,6 +71,7 @@ class Guard:
         """Serve one request from check to answer; nothing but cancellation gets past this."""
         try:
             self._admit(request)
+            await _read_body(request)
             response = _respond(await handler(self._node, request))
         except web.HTTPRequestEntityTooLarge:
             limit = f"a body has at most {MAX_BODY_BYTES} bytes; hand in less at a time"
@@ -104,6 +110,15 @@ class Guard:
             raise Refused(
                 "too_many_requests", f"more than {REQUESTS_PER_SECOND} requests a second; slow down, or batch"
             )
+
+
+async def _read_body(request: web.Request) -> None:
+    """Take the body in now, so that no operation waits for one that trickles."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            await request.read()
+    except TimeoutError:
+        raise Refused("too_slow", f"the body did not arrive within {BODY_S} seconds") from None
 
 
 def _respond(served: Served) -> web.StreamResponse:

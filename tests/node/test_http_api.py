@@ -288,6 +288,17 @@ async def test_a_client_that_asks_too_often_is_told_to_slow_down(
             await net.clients[0].status()
 
 
+async def test_a_body_that_trickles_is_refused(lone: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shards.node.http_guard.BODY_S", 0.05)
+    host, port = lone.clients[0].base_url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /v1/bundles HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\nabc")
+    async with asyncio.timeout(10):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+    writer.close()
+    assert await lone.clients[0].healthy()
+
+
 async def test_a_stopped_validator_is_unavailable(tmp_path: Path) -> None:
     async with running(make_configs(tmp_path, make_context(validators=1))) as net:
         await net.stop(0)

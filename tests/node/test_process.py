@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
+import lmdb
 import msgspec
 import pytest
 
@@ -32,7 +33,10 @@ from shards.node.faults import BadConfiguration, ExitCode
 from shards.node.folder import FolderLock
 from shards.node.process import run_validator
 from shards.node.state_store import StateStore
+from shards.node.storage import LmdbStore
 from shards.transactions import Transfer, transaction_id
+from shards.validator.core import ValidatorCore
+from shards.validator.effects import Halt
 from tests.node.support import (
     close_sockets,
     key_of,
@@ -275,6 +279,38 @@ async def test_a_folder_of_another_chain_or_validator_or_one_in_use_is_refused(
     assert await ended(replace(second, home=first.home)) == ExitCode.BAD_CONFIGURATION
     assert "belongs to validator 0 of shard 0" in capsys.readouterr().err
     close_sockets(pair)
+
+
+async def test_a_halted_core_ends_the_process_with_the_unsafe_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ValidatorCore, "handle", lambda *_: (Halt("our result is not the certified one"),))
+    [config] = make_configs(tmp_path, make_context(validators=1))
+    assert await ended(config) == ExitCode.UNSAFE
+    assert "our result is not the certified one" in capsys.readouterr().err
+    last = json.loads((config.home / "log.jsonl").read_text().splitlines()[-1])
+    assert (last["level"], last["kind"]) == ("critical", "Halted")
+
+
+async def test_a_failing_disk_ends_the_process_with_the_storage_code_and_keeps_what_was_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context = make_context(validators=1)
+    [config] = make_configs(tmp_path, context, rules=Rules(min_block_interval_ms=10, idle_interval_ms=20))
+
+    def fail(*_: object) -> None:
+        raise lmdb.DiskError("mdb_txn_commit: Input/output error")
+
+    async with running([config]) as net:
+        seen = (await at_height(net.clients[0], 3)).finalized_height
+        monkeypatch.setattr(LmdbStore, "_write", fail)
+        async with asyncio.timeout(20):
+            assert await net.tasks[0] == ExitCode.STORAGE
+    assert "Input/output error" in capsys.readouterr().err
+    monkeypatch.undo()
+    [again] = make_configs(tmp_path, context)
+    async with running([again]) as net:
+        assert (await at_height(net.clients[0], seen)).finalized_height >= seen
 
 
 async def test_a_wrong_key_a_taken_port_and_a_wrong_number_of_peers_are_refused(

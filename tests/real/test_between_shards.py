@@ -103,7 +103,7 @@ async def captured(net: View, three: Testnet, load: Load, lanes: Sequence[tuple[
             streams = await node.streams()
             if streams is None:
                 return None
-            first = streams.heads[destination].begin
+            first = next(head.begin for head in streams.heads if head.destination == destination)
             raw = await node.bundle(destination, first, wait_ms=1000)
             return raw if raw is not None and len(decode_bundle(raw).bodies) >= 3 else None
 
