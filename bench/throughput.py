@@ -28,20 +28,20 @@ import sys
 import tempfile
 import time
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import uvloop
 
 from primitives.amounts import Amount
 from primitives.errors import Refused
-from primitives.identifiers import ChainId, Milliseconds, Nonce, PublicKey, SecretSeed, ShardId, TransactionId
+from primitives.identifiers import ChainId, Milliseconds, Nonce, SecretSeed, ShardId, TransactionId
 from primitives.signatures import public_key_of
 from shards.node import api_types as api
-from shards.node.client import NodeClient, NodeUnavailable
+from shards.node.client import NodeClient
 from shards.transactions import transaction_id
 from testnet.control import stop_launcher
 from testnet.development_keys import account_seed
@@ -49,6 +49,8 @@ from testnet.manifest import parse_manifest
 from testnet.run_file import RunInfo
 from testnet.start import start, wait_ready
 from testnet.transfers import Payment, sign_payment
+
+T = TypeVar("T")
 
 TICK_S = 0.01
 """Resolution of the sender's clock and of the polls of sampled transactions."""
@@ -184,15 +186,12 @@ class Load:
             await final.wait()
             del self._final[sample.id]
             wanted = TransactionId(bytes.fromhex(sample.id))
-            while not (answer := await lane.client.transaction(wanted)).sent:
-                await asyncio.sleep(TICK_S)
+            answer = await _until(lambda: _at_level(lane.client, wanted, {"executed", "certified", "settled"}))
             message = answer.sent[0].message
             destination = self.clients[f"s{message.destination}/v0"]
-            while not await _knows(destination, bytes.fromhex(message.message_id)):
-                await asyncio.sleep(TICK_S)
+            await _until(lambda: _received(destination, bytes.fromhex(message.message_id)))
             delivered = time.monotonic() - begin
-            while (answer := await lane.client.transaction(wanted)).level != "settled":
-                await asyncio.sleep(TICK_S)
+            answer = await _until(lambda: _at_level(lane.client, wanted, {"settled"}))
             self.measured.delivered.append(delivered)
             self.measured.settled.append(time.monotonic() - begin)
             if answer.height is not None and answer.sent[0].answered_height is not None:
@@ -204,14 +203,31 @@ class Load:
             await asyncio.wait(self._tasks, timeout=10)
 
 
-async def _knows(client: NodeClient, message: bytes) -> bool:
+async def _until(ask: Callable[[], Awaitable[T | None]]) -> T:
+    """What somebody answers, once it is not None."""
+    while True:
+        answer = await ask()
+        if answer is not None:
+            return answer
+        await asyncio.sleep(TICK_S)
+
+
+async def _at_level(client: NodeClient, wanted: TransactionId, levels: set[str]) -> api.TransactionAnswer | None:
+    answer = await client.transaction(wanted)
+    return answer if answer.level in levels else None
+
+
+async def _received(client: NodeClient, message: bytes) -> api.MessageAnswer | None:
     try:
-        return (await client.message(message)).received
+        answer = await client.message(message)
     except Refused:
-        return False
+        return None
+    return answer if answer.received else None
 
 
-def sign_all(info: RunInfo, seeds: list[SecretSeed], options: argparse.Namespace) -> dict[tuple[int, int], list[Signed]]:
+def sign_all(
+    info: RunInfo, seeds: list[SecretSeed], options: argparse.Namespace
+) -> dict[tuple[int, int], list[Signed]]:
     """Transfers by (shard, index of the validator that is told), in order of nonces; signed now, not in the window.
 
     Account `i` is told to validator `i % validators`, on every shard, so that its nonces follow one another there.
@@ -228,16 +244,11 @@ def sign_all(info: RunInfo, seeds: list[SecretSeed], options: argparse.Namespace
         for number, seed in enumerate(seeds):
             for shard in range(info.shards):
                 crosses = info.shards > 1 and draw.random() * 100 < options.cross
-                payment = Payment(
-                    ShardId(shard), _destination(draw, shard, info.shards, crosses), draw.choice(keys), Amount(1)
-                )
+                hop = draw.randrange(1, info.shards) if crosses else 0
+                payment = Payment(ShardId(shard), ShardId((shard + hop) % info.shards), draw.choice(keys), Amount(1))
                 raw = sign_payment(payment, chain_id, seed, Nonce(nonce), now_ms)
                 signed[shard, number % info.validators].append(Signed(raw, transaction_id(raw).hex(), crosses))
     return signed
-
-
-def _destination(draw: random.Random, shard: int, shards: int, crosses: bool) -> ShardId:
-    return ShardId((shard + draw.randrange(1, shards)) % shards if crosses else shard)
 
 
 @dataclass(frozen=True)
@@ -314,7 +325,7 @@ def _alternating(lanes: list[Lane], validators: int) -> list[Lane]:
     return [lane for index in range(validators) for lane in lanes[index::validators]]
 
 
-async def _watch(tasks: list[asyncio.Future[None]], seconds: float) -> None:
+async def _watch(tasks: Sequence[asyncio.Future[None]], seconds: float) -> None:
     """Wait, unless one of the tasks fails."""
     done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
     for task in done:
@@ -397,7 +408,8 @@ def run(options: argparse.Namespace, home: Path) -> Any:
     """One testnet from its start to its end."""
     names = [f"bench{number}" for number in range(options.accounts)]
     manifest = parse_manifest(
-        {"shards": options.shards, "validators": options.validators, "accounts": dict.fromkeys(names, 1_000_000)}, "bench"
+        {"shards": options.shards, "validators": options.validators, "accounts": dict.fromkeys(names, 1_000_000)},
+        "bench",
     )
     launched = start(home, manifest, attached=True)
     try:

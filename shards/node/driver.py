@@ -23,7 +23,7 @@ from consensus.block import Block
 from consensus.effects import Broadcast, CancelTimer, Note, Persist, Send, SetTimer
 from primitives.errors import Refused, invariant
 from primitives.identifiers import Height, ValidatorIndex
-from primitives.storage import Reader
+from primitives.storage import Reader, Write
 from shards.node.backlog import Backlog
 from shards.node.commits import CommitQueue
 from shards.node.faults import Halted
@@ -316,6 +316,20 @@ class Driver:
             self.fail(error)
         else:
             self._parts.metrics.flushed_height.set(batch.applied.height)
+            self._prune(batch.applied.height)
+
+    def _prune(self, flushed: Height) -> None:
+        """Forget a piece of the history that is older than the store keeps; nothing waits for it."""
+        if flushed <= self._parts.history_blocks or self._ended:
+            return
+        below = Height(flushed - self._parts.history_blocks)
+        self._workers.read(
+            lambda: self._read(lambda reader: self._parts.pruning_writes(reader, below)), self._commit_pruning
+        )
+
+    def _commit_pruning(self, writes: tuple[Write, ...]) -> None:
+        if writes and not self._ended:
+            self._commits.submit(writes)
 
     # The end
 

@@ -114,6 +114,8 @@ class Guard:
 
 async def _read_body(request: web.Request) -> None:
     """Take the body in now, so that no operation waits for one that trickles."""
+    if request.content_length is not None and request.content_length > MAX_BODY_BYTES:
+        raise Refused("too_large", f"a body has at most {MAX_BODY_BYTES} bytes, not {request.content_length}")
     try:
         async with asyncio.timeout(BODY_S):
             await request.read()

@@ -83,6 +83,10 @@ class Parts:
     """`Ledger.execute`; called on one thread, never twice at a time."""
     load_finalized: Callable[[Reader, Height], BlockLoaded]
     answer_archive: Callable[[Reader, bytes], bytes | None]
+    pruning_writes: Callable[[Reader, Height], tuple[Write, ...]]
+    """Deletes of a bounded piece of the ledger's history below a height."""
+    history_blocks: int
+    """How many blocks' receipts and messages are kept. The blocks themselves stay: newcomers replay them."""
     scheme: SignatureScheme
     store: Store
     flusher: StateKeeper

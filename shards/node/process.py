@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from primitives.identifiers import ValidatorIndex
 from primitives.signatures import ED25519, public_key_of
+from shards.limits import HISTORY_BLOCKS
 from shards.node.boot import Stores, make_core, open_stores
 from shards.node.config import Listener, NodeConfig
 from shards.node.driver import Driver
@@ -29,6 +30,7 @@ from shards.node.metrics import NodeMetrics
 from shards.node.news import NewsDesk
 from shards.node.node import Node
 from shards.node.parts import News, Parts
+from shards.pruning import pruning_writes
 from shards.validator import reading
 from shards.validator.core import ValidatorCore
 from shards.validator.effects import BlockApplied
@@ -155,6 +157,8 @@ async def _serve(
             execute=stores.ledger.execute,
             load_finalized=reading.load_finalized,
             answer_archive=reading.answer_archive,
+            pruning_writes=pruning_writes,
+            history_blocks=HISTORY_BLOCKS,
             scheme=ED25519,
             store=stores.chain,
             flusher=Flusher(stores.ledger, stores.state),

@@ -120,6 +120,8 @@ def make_parts(core: ScriptedCore, store: GatedStore, published: list[News], log
             Height(height), cast("dict[bytes, bytes]", reader).get(b"k"), None
         ),
         answer_archive=lambda reader, request: cast("dict[bytes, bytes]", reader).get(request),
+        pruning_writes=lambda _reader, below: (Write("t", b"pruned", below.to_bytes(2, "big")),),
+        history_blocks=100,
         scheme=ED25519,
         store=store,
         flusher=FakeFlusher(store),

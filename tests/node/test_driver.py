@@ -338,6 +338,24 @@ async def test_the_state_is_flushed_only_after_everything_persisted_before_it(lo
         assert [batch for batch, _ in rig.flusher.written] == [batch_of(1), batch_of(2)]
 
 
+@pytest.mark.parametrize(("height", "forgotten"), [(100, []), (120, [Write("t", b"pruned", (20).to_bytes(2, "big"))])])
+async def test_history_older_than_the_store_keeps_is_forgotten_once_the_state_is_durable(
+    log: Log, height: int, forgotten: list[Write]
+) -> None:
+    applied = Publish(BlockApplied(cast("Execution", object())))
+
+    async with Rig(log, lambda _: (persist(0), applied), open_gate=True) as rig:
+        rig.flusher.due = True
+        rig.flusher.batches = [batch_of(height)]
+        rig.driver.start()
+        await reached(lambda: rig.flusher.written)
+        if forgotten:
+            await reached(lambda: len(rig.store.durable) > 1)
+        rig.driver.stop()
+        await rig.driver.close()
+        assert rig.store.durable[1:] == forgotten
+
+
 async def test_a_clean_stop_commits_what_waits_and_flushes_the_state_in_order(log: Log) -> None:
     applied = Publish(BlockApplied(cast("Execution", object())))
     async with Rig(log, lambda _: (persist(0), applied)) as rig:

@@ -171,6 +171,7 @@ async def until(condition: Callable[[], Awaitable[T | None]], why: str, seconds:
 class View:
     """A network with a client for each validator."""
 
+    net: Testnet
     network: AsyncNetwork
     clients: dict[str, NodeClient]
 
@@ -211,7 +212,8 @@ async def view(net: Testnet) -> AsyncIterator[View]:
     """Connect to a testnet; after a restart of everything, again."""
     info = net.info
     async with AsyncNetwork(info) as network, aiohttp.ClientSession() as session:
-        yield View(network, {each.name: NodeClient(each.api or "", session) for each in info.nodes if each.shard is not None})
+        clients = {each.name: NodeClient(each.api or "", session) for each in info.nodes if each.kind == "validator"}
+        yield View(net, network, clients)
 
 
 @dataclass
@@ -258,7 +260,9 @@ class Load:
                 senders.create_task(sender(name, turn))
 
     @asynccontextmanager
-    async def running(self, network: AsyncNetwork, names: list[str], lanes: list[tuple[int, int]]) -> AsyncIterator[None]:
+    async def running(
+        self, network: AsyncNetwork, names: list[str], lanes: list[tuple[int, int]]
+    ) -> AsyncIterator[None]:
         """Load while the `with` block lasts; fails when it failed."""
         task = asyncio.create_task(self.run(network, names, lanes))
         try:

@@ -73,7 +73,9 @@ async def test_killed_at_a_fsync_a_validator_loses_nothing_and_contradicts_nobod
         await net.same_chain(sorted(net.clients), max(1, ahead - 10), height)
 
 
-async def test_a_killed_validator_votes_again_soon(shard: Testnet, record_property: Callable[[str, object], None]) -> None:
+async def test_a_killed_validator_votes_again_soon(
+    shard: Testnet, record_property: Callable[[str, object], None]
+) -> None:
     """With one of the others paused, every block needs the vote of the one that was killed."""
     load = Load(shard)
     async with view(shard) as net, load.running(net.network, ACCOUNTS, [(0, 0)]):

@@ -198,15 +198,14 @@ async def test_headers_of_gigabytes_are_refused_before_they_are_read(alone: Test
     head = b"POST /v1/transactions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/msgpack\r\n"
     answer = await _talk(port_of(alone), head + b"Content-Length: 4294967296\r\n\r\n" + bytes(2 * 2**20))
     assert not answer or answer.startswith(b"HTTP/1.1 413"), answer[:200]
-    bundle = b"POST /v1/bundles HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/octet-stream\r\n"
-    answer = await _talk(port_of(alone), bundle + b"Content-Length: 4294967296\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 413"), answer[:200]
+    answer = await _talk(port_of(alone), head + b"Content-Length: 4294967296\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 413"), "at once, without waiting for the body"
 
 
 async def test_headers_without_end_are_refused_while_they_still_come(alone: Testnet) -> None:
     lines = b"".join(b"X-%d: " % number + b"a" * 4000 + b"\r\n" for number in range(500))
     answer = await _talk(port_of(alone), b"GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\n" + lines)
-    assert not answer or answer.startswith(b"HTTP/1.1 400"), answer[:200]
+    assert not answer or re.match(rb"HTTP/1.[01] 400 ", answer), answer[:200]
 
 
 async def test_requests_that_are_begun_and_never_finished_hold_nobody_up(alone: Testnet) -> None:

@@ -32,11 +32,10 @@ async def test_sigkill_of_every_process_loses_nothing_and_settles_everything_exa
     load = Load(pair)
     final: dict[bytes, int] = {}
     for _ in range(2):
-        async with view(pair) as net:
-            async with load.running(net.network, ACCOUNTS, LANES):
-                await load.progress(2 * len(ACCOUNTS))
-                heights = {name: (await client.status()).finalized_height for name, client in net.clients.items()}
-                pair.kill_everything()
+        async with view(pair) as net, load.running(net.network, ACCOUNTS, LANES):
+            await load.progress(2 * len(ACCOUNTS))
+            heights = {name: (await client.status()).finalized_height for name, client in net.clients.items()}
+            pair.kill_everything()
         final |= {identity: load.raws[identity].source for identity in load.settled}
         began = time.monotonic()
         await asyncio.to_thread(pair.up)

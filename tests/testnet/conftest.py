@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,17 @@ def blank_run(home: Path) -> RunInfo:
         ostraka="0", home=str(home), genesis="", chain_id="", launcher_pid=0, control="", shards=1, validators=2,
         nodes=(), accounts={},
     )  # fmt: skip
+
+
+def reap(pid: int, seconds: float = 20.0) -> None:
+    """Wait for a child to end; one that does not is killed."""
+    deadline = time.monotonic() + seconds
+    while os.waitpid(pid, os.WNOHANG) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            raise AssertionError(f"process {pid} did not end in {seconds} s")
+        time.sleep(0.005)
 
 
 @dataclass
@@ -87,4 +99,8 @@ def homes(tmp_path: Path) -> Iterator[Homes]:
         with contextlib.suppress(Refused):  # the test has stopped it
             stop_launcher(Path(launched.info.control))
         with contextlib.suppress(ChildProcessError):  # the test has waited for it
-            os.waitpid(launched.pid, 0)
+            reap(launched.pid)
+        # A launcher that failed its test may have left nodes behind.
+        for node in launched.info.nodes:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(node.pid, signal.SIGKILL)

@@ -13,8 +13,8 @@ from primitives.errors import Refused
 from testnet.control import ask, stop_launcher, stream
 from testnet.home import HomeLock
 from testnet.orphans import end_orphans
-from testnet.run_file import read_run
-from tests.testnet.conftest import Homes
+from testnet.run_file import NodeRun, read_run
+from tests.testnet.conftest import Homes, reap
 
 pytestmark = pytest.mark.real
 
@@ -54,6 +54,13 @@ def gone(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().split()[2] == "Z"
 
 
+def recorded(homes: Homes) -> NodeRun:
+    """The second node as run.json has it."""
+    written = read_run(homes.root / "home")
+    assert written is not None
+    return written.nodes[1]
+
+
 def test_every_node_is_a_process_that_answers_on_the_port_in_run_json(homes: Homes) -> None:
     info = homes.start().info
     written = read_run(homes.root / "home")
@@ -84,14 +91,13 @@ def test_a_killed_node_refuses_connections_at_once_and_stays_down(homes: Homes) 
 def test_a_restarted_node_is_a_new_process_on_the_same_port(homes: Homes) -> None:
     info = homes.start().info
     victim = info.nodes[1]
-    for _ in range(3):
+    for _ in range(5):
         ask(Path(info.control), {"do": "kill", "node": victim.name})
+        assert recorded(homes).state == "killed", "whoever has the answer finds it in run.json too"
         (restarted,) = ask(Path(info.control), {"do": "restart", "node": victim.name})["nodes"]
         assert restarted["api"] == victim.api
+        assert recorded(homes).pid == restarted["pid"]
         assert answer_of(port(victim.api)) == str(restarted["pid"]).encode() != str(victim.pid).encode()
-    written = read_run(homes.root / "home")
-    assert written is not None
-    assert written.nodes[1].pid == restarted["pid"]
 
 
 def test_restarting_a_running_node_stops_it_first(homes: Homes) -> None:
@@ -174,7 +180,7 @@ def test_nodes_end_when_their_launcher_is_killed_and_paused_ones_are_ended_by_th
     [answer_of(port(node.api)) for node in info.nodes]
     ask(Path(info.control), {"do": "pause", "node": "s0/v0"})
     os.kill(launched.pid, signal.SIGKILL)
-    os.waitpid(launched.pid, 0)
+    reap(launched.pid)
     until(lambda: gone(info.nodes[1].pid))
     assert not gone(info.nodes[0].pid)
     again = homes.start().info
@@ -186,7 +192,7 @@ def test_after_everything_was_killed_the_home_starts_again(homes: Homes) -> None
     launched = homes.start()
     for pid in (launched.pid, *(node.pid for node in launched.info.nodes)):
         os.kill(pid, signal.SIGKILL)
-    os.waitpid(launched.pid, 0)
+    reap(launched.pid)
     assert read_run(homes.root / "home") is not None, "a stale run.json is what this is about"
     with pytest.raises(Refused, match="not_running"):
         ask(Path(launched.info.control), {"do": "status"})
@@ -206,7 +212,7 @@ def test_an_attached_launcher_stops_when_its_terminal_is_gone(homes: Homes) -> N
     assert launched.attached is not None
     os.close(launched.attached)
     homes.launches.clear()
-    os.waitpid(launched.pid, 0)
+    reap(launched.pid)
     assert all(gone(node.pid) for node in launched.info.nodes)
 
 
