@@ -67,7 +67,3 @@ class Committee:
     def leader(self, view: View) -> ValidatorIndex:
         """Round robin; never derived from certificate bytes, which are not canonical."""
         return ValidatorIndex((self.epoch + view) % self.size)
-
-    def index_of(self, key: PublicKey) -> ValidatorIndex | None:
-        """Place of a key in the set, or None for a stranger."""
-        return ValidatorIndex(self.keys.index(key)) if key in self.keys else None

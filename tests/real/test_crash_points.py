@@ -1,14 +1,16 @@
 """A validator that dies right before or right after a fsync, under load, and comes back."""
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from primitives.errors import Refused
+from shards.node.api_types import FinalizedEvent
 from shards.node.client import NodeUnavailable
-from tests.real.harness import Load, Testnet, View, testnet, until, view
+from tests.real.harness import PAUSE_S, Load, Testnet, View, testnet, until, view
 
 pytestmark = pytest.mark.real
 
@@ -47,6 +49,24 @@ async def signs_again(net: View, name: str, above: int) -> float:
     return time.monotonic() - began
 
 
+async def listen(net: View, name: str, told: list[int]) -> None:
+    """Note every height that a validator calls final, from its start until it is cancelled."""
+    while True:
+        try:
+            async for received in net.clients[name].events("0.0.0"):
+                if isinstance(received.event, FinalizedEvent):
+                    told.append(received.event.height)
+        except NodeUnavailable:
+            await asyncio.sleep(PAUSE_S)
+
+
+def recovered_height(shard: Testnet, name: str) -> int:
+    """Finalized height that a validator found on its disk when it last started."""
+    lines = (shard.folder(name) / "data" / "log.jsonl").read_text().splitlines()
+    events = [json.loads(line) for line in lines]
+    return int([event for event in events if event["event"] == "recovered"][-1]["finalized"])
+
+
 @pytest.mark.parametrize(("number", "after"), CRASHES)
 async def test_killed_at_a_fsync_a_validator_loses_nothing_and_contradicts_nobody(
     shard: Testnet, number: int, after: bool
@@ -56,7 +76,10 @@ async def test_killed_at_a_fsync_a_validator_loses_nothing_and_contradicts_nobod
     async with view(shard) as net, load.running(net.network, ACCOUNTS, [(0, 0)]):
         shard.give_trouble(victim, die_at_commit=number, after=after)
         await asyncio.to_thread(shard.do, "restart", victim)
+        told: list[int] = []
+        listening = asyncio.create_task(listen(net, victim, told))
         ended = await asyncio.to_thread(shard.until_ended, victim)
+        listening.cancel()
         assert ended["signal"] == "SIGKILL"
         acknowledged = dict(load.settled)
         await load.progress(len(ACCOUNTS))  # the other three go on
@@ -65,6 +88,7 @@ async def test_killed_at_a_fsync_a_validator_loses_nothing_and_contradicts_nobod
         await asyncio.to_thread(shard.do, "restart", victim)
         await signs_again(net, victim, ahead)
         assert time.monotonic() - began < CAUGHT_UP_S, "caught up"
+        assert recovered_height(shard, victim) >= max(told, default=0), "what it had called final was on its own disk"
         for identity in acknowledged:
             answer = await net.clients[victim].transaction(identity)
             assert answer.height is not None, "what was final is there"

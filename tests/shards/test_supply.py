@@ -58,7 +58,6 @@ class Workload:
         self.chain = TestChain(shards=shards, accounts=ACCOUNTS)
         self.random = Random(seed)
         self.model = Model()
-        self.deadlines: dict[bytes, int] = {}
         for shard in range(shards):
             for account in self.chain.accounts:
                 self.model.balances[shard, account.key] += BALANCE

@@ -30,12 +30,10 @@ class Signed:
 
     def __init__(self, pump: Pump) -> None:
         self.said: dict[tuple[object, ...], bytes] = {}
-        self.repeated = 0
         pump.lost = self._watch
 
     def _watch(self, sender: Node, receiver: int, raw: bytes) -> bool:
         for key, statement in self._statements(sender, raw):
-            self.repeated += key in self.said
             assert self.said.setdefault(key, statement) == statement, f"signed twice: {key}"
         return False
 
