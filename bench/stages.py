@@ -58,9 +58,7 @@ def seed_of(number: int) -> SecretSeed:
 
 def make_chain(accounts: int) -> tuple[ChainContext, list[tuple[PublicKey, SecretSeed]]]:
     keys = [(public_key_of(seed_of(number)), seed_of(number)) for number in range(accounts)]
-    members = tuple(
-        Validator(public_key_of(seed_of(2**40 + index)), b"", pack_amount(Amount(0))) for index in range(4)
-    )
+    members = tuple(Validator(public_key_of(seed_of(2**40 + index)), b"", pack_amount(Amount(0))) for index in range(4))
     allocations = tuple(Allocation(key, pack_amount(Amount(10**12))) for key, _ in sorted(keys))
     shard = GenesisShard(ValidatorSet(SHARD, Epoch(0), members), allocations)
     return ChainContext(Genesis(1, "bench", True, Milliseconds(NOW), (shard,))), keys

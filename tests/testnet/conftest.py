@@ -15,6 +15,7 @@ from primitives.errors import Refused
 from testnet.control import stop_launcher
 from testnet.home import HomeLock, node_folder, node_log
 from testnet.launcher import Launch, launch
+from testnet.orphans import end_orphans
 from testnet.ports import PortReservation
 from testnet.processes import NodePlan
 from testnet.run_file import RunInfo
@@ -100,7 +101,5 @@ def homes(tmp_path: Path) -> Iterator[Homes]:
             stop_launcher(Path(launched.info.control))
         with contextlib.suppress(ChildProcessError):  # the test has waited for it
             reap(launched.pid)
-        # A launcher that failed its test may have left nodes behind.
-        for node in launched.info.nodes:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(node.pid, signal.SIGKILL)
+    for home in tmp_path.iterdir():
+        end_orphans(home)  # a launcher that failed its test may have left nodes behind
