@@ -57,3 +57,10 @@ def test_every_command_of_the_readme_works(shell: Shell) -> None:
     assert "ostraka up --detach" in commands
     for command in commands:
         shell.run(*shlex.split(command)[1:])
+
+
+def test_the_python_of_the_readme_runs_as_it_stands() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, str(README), "exec"), {})
