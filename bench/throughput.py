@@ -260,6 +260,8 @@ class Reading:
     bytes_sent: float
     frames_sent: float
     fsyncs: float
+    signatures: float
+    views: float
     load_s: float
 
 
@@ -275,6 +277,8 @@ async def read_counters(load: Load, info: RunInfo) -> Reading:
         bytes_sent=sum(_sum(text, "ostraka_link_sent_bytes_total") for text in texts),
         frames_sent=sum(_sum(text, "ostraka_link_sent_frames_total") for text in texts),
         fsyncs=sum(_sum(text, "ostraka_commit_seconds_count") for text in texts),
+        signatures=sum(_sum(text, "ostraka_verified_signatures_total") for text in texts),
+        views=sum(_sum(text, "ostraka_view") for text in texts),
         load_s=time.process_time(),
     )
 
@@ -373,13 +377,17 @@ def report(info: RunInfo, options: argparse.Namespace, seen: Measured, before: R
         "link_bytes_per_transfer": _per(after.bytes_sent - before.bytes_sent, committed),
         "link_frames_per_block": _per(after.frames_sent - before.frames_sent, blocks),
         "commits_per_block_per_validator": _per(after.fsyncs - before.fsyncs, blocks * info.validators),
+        "signatures_per_transfer_per_validator": _per(
+            after.signatures - before.signatures, committed * info.validators, digits=3
+        ),
+        "views_per_block": _per(after.views - before.views, blocks * info.validators, digits=2),
         "refused": dict(seen.refused),
         "ran_out_of_signed_transfers": seen.exhausted,
     }
 
 
-def _per(amount: float, count: float) -> float | None:
-    return round(amount / count, 1) if count else None
+def _per(amount: float, count: float, digits: int = 1) -> float | None:
+    return round(amount / count, digits) if count else None
 
 
 def summary(values: list[float]) -> dict[str, float] | None:

@@ -1,19 +1,17 @@
 """Building a block: the highest certificate held, then bundles, then transactions, within the block's room."""
 
 from collections import Counter
-from collections.abc import Callable
 from hashlib import sha256
-from typing import Protocol
 
 from consensus.block import Block, BlockHeader, items_root
 from consensus.effects import BuildBlock
 from primitives.codec import encode
-from primitives.identifiers import Height, Milliseconds, Nonce, PublicKey, ShardId
+from primitives.identifiers import Height, Milliseconds, PublicKey, ShardId
 from shards.commitments import CommitmentCertificate
 from shards.genesis import ChainContext
 from shards.items import ItemKind, pack_item
 from shards.limits import ANCHOR_LAG, BLOCK_GAS, LOCAL_GAS
-from shards.transactions import SignedTransaction
+from shards.mempool import Mempool
 from shards.validator.checks import after, anchor_height
 from shards.validator.inbox import Inbox
 from shards.validator.pending import PendingChain, destinations
@@ -29,23 +27,6 @@ STREAM_RESERVE = MAX_BLOCK_TRANSACTIONS
 Transactions with several requests are left out where they would meet a full window."""
 
 
-class TransactionSource(Protocol):
-    """The mempool, as the builder sees it."""
-
-    def select(
-        self,
-        *,
-        max_gas: int,
-        max_bytes: int,
-        max_items: int,
-        time_ms: int,
-        next_nonce: Callable[[PublicKey], Nonce],
-        blocked: frozenset[ShardId],
-    ) -> list[SignedTransaction]:
-        """Choose transactions for a block with this time and room."""
-        ...
-
-
 def full_streams(chain: PendingChain, context: ChainContext, shard: ShardId) -> frozenset[ShardId]:
     """Destinations that transactions must wait for: their stream has no room for another block's requests."""
     return frozenset(
@@ -56,7 +37,7 @@ def full_streams(chain: PendingChain, context: ChainContext, shard: ShardId) -> 
 
 
 def choose_items(
-    chain: PendingChain, context: ChainContext, shard: ShardId, inbox: Inbox, mempool: TransactionSource, time_ms: int
+    chain: PendingChain, context: ChainContext, shard: ShardId, inbox: Inbox, mempool: Mempool, time_ms: int
 ) -> tuple[bytes, ...]:
     """Items for a block on `chain`: what other shards sent first, because it was waiting longer, then transactions."""
     items: list[bytes] = []
