@@ -12,6 +12,7 @@ from shards.genesis import ChainContext
 from shards.items import ItemKind, pack_item
 from shards.limits import ANCHOR_LAG, BLOCK_GAS, LOCAL_GAS
 from shards.mempool import Mempool
+from shards.transactions import SignedTransaction
 from shards.validator.checks import after, anchor_height
 from shards.validator.inbox import Inbox
 from shards.validator.pending import PendingChain, destinations
