@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from itertools import islice
 from typing import Final, TypeVar
 
 from primitives.identifiers import PublicKey, Signature
@@ -24,6 +25,10 @@ CHUNK_SIGNATURES = 64
 
 INLINE_SIGNATURES = 2
 """Up to this many are verified on the loop: 80 µs, less than handing them to a thread and back."""
+
+MAX_REMEMBERED_SIGNATURES = 4096
+"""Good ones, some 2 MB. Under load a block overtakes the gossip of its transactions and both ask for the same
+signatures while neither is answered; without this a third of all verifying was done twice."""
 
 READING_THREADS = 2
 """One for a slow archive answer, one for everybody else; the records are in the page cache as a rule."""
@@ -44,6 +49,7 @@ class Workers:
         self._verifying: Final = ThreadPoolExecutor(1, thread_name_prefix="verify")
         self._executing: Final = ThreadPoolExecutor(1, thread_name_prefix="execute")
         self._reading: Final = ThreadPoolExecutor(READING_THREADS, thread_name_prefix="read")
+        self._good: dict[SignedItem, None] = {}  # of the verifying thread alone
 
     def verify(self, items: Sequence[SignedItem], answer: Callable[[tuple[bool, ...]], None]) -> None:
         """Verify signatures; batches are answered in the order in which they came, small ones at once."""
@@ -59,7 +65,19 @@ class Workers:
                 answer(tuple(verdicts))
 
         for chunk in chunks:
-            self._hand(self._verifying.submit(self._verify_chunk, chunk), collect)
+            self._hand(self._verifying.submit(self._verify_unknown, chunk), collect)
+
+    def _verify_unknown(self, items: Sequence[SignedItem]) -> list[bool]:
+        """Verify those that were not found good lately."""
+        unknown = [item for item in items if item not in self._good]
+        verdicts = iter(self._verify_chunk(unknown) if unknown else ())
+        answers = [item in self._good or next(verdicts) for item in items]
+        for item, good in zip(items, answers, strict=True):
+            if good:
+                self._good[item] = None
+        for oldest in list(islice(self._good, max(0, len(self._good) - MAX_REMEMBERED_SIGNATURES))):
+            del self._good[oldest]
+        return answers
 
     def _verify_chunk(self, items: Sequence[SignedItem]) -> list[bool]:
         began = time.perf_counter()

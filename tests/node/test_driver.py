@@ -1,7 +1,9 @@
 """The order in which a driver lets effects happen."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Self, cast
@@ -17,6 +19,7 @@ from primitives.identifiers import ZERO_HASH, BlockId, Height, Milliseconds, Val
 from primitives.instant import Instant
 from primitives.signatures import ED25519
 from primitives.storage import Write
+from shards.node.archive_desk import MAX_REQUESTS_IN_HAND
 from shards.node.clock import system_clock
 from shards.node.commits import CommitQueue
 from shards.node.driver import Driver
@@ -371,6 +374,69 @@ async def test_a_clean_stop_commits_what_waits_and_flushes_the_state_in_order(lo
         assert rig.store.durable == [write(0)]
         assert rig.flusher.written == [(batch_of(1), 1), (batch_of(2), 1)]
         assert rig.flusher.closed
+
+
+async def test_a_commit_that_fails_while_stopping_is_told_and_the_state_stays_behind_the_chain(log: Log) -> None:
+    async with Rig(log, lambda _: (persist(0),)) as rig:
+        rig.flusher.batches = [batch_of(1)]
+        rig.driver.start()
+        await reached(lambda: rig.core.heard)
+        rig.store.fault = StorageFault("ENOSPC")
+        rig.driver.stop()
+        await rig.driver.run()
+        rig.store.let_all_through()
+        with pytest.raises(StorageFault, match="ENOSPC"):
+            await rig.driver.close()
+        assert rig.flusher.written == [], "its receipts and messages are not on disk"
+
+
+async def test_a_flush_that_fails_while_stopping_is_told(log: Log) -> None:
+    def broken(_: Batch) -> "Future[None]":
+        future: Future[None] = Future()
+        future.set_exception(StorageFault("EIO"))
+        return future
+
+    async with Rig(log, lambda _: (), open_gate=True) as rig:
+        rig.flusher.batches = [batch_of(1)]
+        rig.flusher.write = broken  # type: ignore[method-assign]
+        with pytest.raises(StorageFault, match="EIO"):
+            await rig.driver.close()
+
+
+async def test_any_mistake_in_committing_or_telling_ends_the_run(log: Log) -> None:
+    async with Rig(log, lambda _: (persist(0),), open_gate=True) as rig:
+        rig.store.fault = TypeError("a key that is no bytes")
+        rig.driver.start()
+        with pytest.raises(TypeError, match="no bytes"):
+            await asyncio.wait_for(rig.driver.run(), 5)
+
+    def publish(_: News) -> None:
+        raise KeyError("subscriber")
+
+    news = BlockFinalized(Height(1), BlockId(ZERO_HASH), ())
+    async with Rig(log, lambda _: (persist(0), Publish(news)), open_gate=True, publish=publish) as rig:
+        rig.driver.start()
+        with pytest.raises(KeyError, match="subscriber"):
+            await asyncio.wait_for(rig.driver.run(), 5)
+
+
+async def test_a_peer_that_asks_for_history_without_end_waits_for_its_answers(log: Log) -> None:
+    reading, asked = threading.Event(), []
+
+    def slow(_: object, request: bytes) -> bytes:
+        reading.wait(10)
+        asked.append(request)
+        return request
+
+    floods = tuple(ServeArchive(PEER, bytes([number])) for number in range(100))
+    async with Rig(log, lambda _: floods, open_gate=True, answer_archive=slow) as rig:
+        rig.driver.start()
+        await reached(lambda: rig.core.heard)
+        reading.set()
+        await reached(lambda: len(rig.sent()) == MAX_REQUESTS_IN_HAND)
+        rig.driver.start()
+        await reached(lambda: len(rig.sent()) == 2 * MAX_REQUESTS_IN_HAND)
+        assert len(asked) == 2 * MAX_REQUESTS_IN_HAND
 
 
 async def test_a_peer_that_sends_more_than_is_handled_is_held_back(log: Log) -> None:

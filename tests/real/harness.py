@@ -100,6 +100,21 @@ class Testnet:
             time.sleep(PAUSE_S)
         return node
 
+    def make_whole(self) -> None:
+        """Every node runs and is ready, whatever the test before left."""
+        for node in self.info.nodes:
+            (self.folder(node.name) / TROUBLE).unlink(missing_ok=True)
+            if self.node(node.name)["state"] == "paused":
+                self.do("resume", node.name)
+            elif self.node(node.name)["state"] != "running":
+                self.do("restart", node.name)
+        wait_ready(self.info, PATIENCE_S)
+
+    def stop(self, name: str) -> dict[str, Any]:
+        """Stop a node as an operator does, with a signal; how it ended."""
+        os.kill(self.node(name)["pid"], signal.SIGTERM)
+        return self.until_ended(name)
+
     def last_words(self, name: str) -> str:
         """What a node wrote to its standard error last."""
         return (self.folder(name) / "log").read_text().splitlines()[-1]
@@ -193,18 +208,20 @@ class View:
         return not any([(await client.status()).blamed for client in self.clients.values()])
 
     async def same_chain(self, names: list[str], first: int, last: int) -> None:
-        """Compare block ids and state roots of validators that have executed `last`, height by height."""
+        """Compare blocks, receipts and state roots of validators that have executed `last`, height by height."""
         told = await asyncio.gather(*(self._chain(name, first, last) for name in names))
         for name, chain in zip(names, told, strict=True):
             assert len(chain) == last - first + 1
             assert chain == told[0], f"{name} and {names[0]} differ"
 
-    async def _chain(self, name: str, first: int, last: int) -> list[tuple[int, str, str]]:
-        client = self.clients[name]
-        return [
-            (height, (await client.block(height)).summary.block_id, (await client.commitment(height)).state_root)
-            for height in range(first, last + 1)
-        ]
+    async def _chain(self, name: str, first: int, last: int) -> list[tuple[object, ...]]:
+        chain: list[tuple[object, ...]] = []
+        for height in range(first, last + 1):
+            block, commitment = await asyncio.gather(
+                self.clients[name].block(height), self.clients[name].commitment(height)
+            )
+            chain.append((height, block.summary.block_id, block.items, block.receipts, commitment.state_root))
+        return chain
 
 
 @asynccontextmanager

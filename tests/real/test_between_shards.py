@@ -14,8 +14,7 @@ from primitives.errors import Refused
 from shards.bundles import Bundle, decode_bundle
 from shards.node.api_types import StreamsAnswer, SubmitResult
 from shards.node.client import NodeUnavailable
-from testnet.start import wait_ready
-from tests.real.harness import PATIENCE_S, Load, Testnet, View, money_is_conserved, testnet, until, view
+from tests.real.harness import Load, Testnet, View, money_is_conserved, testnet, until, view
 from tests.shards.mutation import mutations
 
 pytestmark = pytest.mark.real
@@ -29,7 +28,7 @@ LANES = [(0, 1), (1, 2), (2, 0), (1, 0), (2, 1), (0, 2)]
 
 RELAY_KILLS = 4
 
-LIES = 100
+LIES = 60
 """Refused forgeries of bundles that are on their way."""
 
 FACTOR = 4
@@ -47,11 +46,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
 
 @pytest.fixture(autouse=True)
 def _all_run(three: Testnet) -> None:
-    """Every test finds every process up, whatever the one before it left."""
-    for node in three.info.nodes:
-        if three.node(node.name)["state"] != "running":
-            three.do("restart", node.name)
-    wait_ready(three.info, PATIENCE_S)
+    three.make_whole()
 
 
 async def kill(three: Testnet, *names: str) -> None:

@@ -33,6 +33,11 @@ def shard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
         yield net
 
 
+@pytest.fixture(autouse=True)
+def _all_run(shard: Testnet) -> None:
+    shard.make_whole()
+
+
 async def signs_again(net: View, name: str, above: int) -> float:
     """Seconds until a certificate of a later height has the validator's signature."""
     began = time.monotonic()
