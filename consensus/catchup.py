@@ -65,6 +65,7 @@ class CatchUp:
         last = path.blocks[-1].block.header
         context.outbox.write(finality_write(last.height, finality))
         context.consider_signing(finality, last.time_ms)
+        context.forget_blocks()
         return True
 
     def hear_block(self, sender: ValidatorIndex, answer: BlockAnswer) -> None:
@@ -108,6 +109,7 @@ class CatchUp:
         if answer.finality.statement.view > context.views.finalized:
             context.accept(answer.finality)
         context.consider_signing(answer.finality, headers[-1].time_ms)
+        context.forget_blocks()
 
     def _check_chunk(self, answer: ArchiveAnswer) -> list[tuple[Block, bytes]]:
         context = self._context

@@ -1,5 +1,6 @@
 """The blocks that are not finalized yet, and the way from any of them down to the last finalized one."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from consensus.block import Block
@@ -85,11 +86,26 @@ class Chain:
         held = self._blocks.get(block_id)
         return (held.block.header.height, held.block.header.time_ms) if held is not None else None
 
+    def __len__(self) -> int:
+        return len(self._blocks)
+
     def drop(self, block_id: BlockId) -> None:
         """Hold a block in memory no longer; it can be fetched again."""
         held = self._blocks.pop(block_id, None)
         if held is not None and held.saved:
             self._evicted[block_id] = held.block.header.height
+
+    def keep_only(self, heads: Iterable[BlockId]) -> None:
+        """Drop from memory what leads to none of `heads` (which are blocks above the tip)."""
+        kept: set[BlockId] = set()
+        for head in heads:
+            block_id, held = head, self._blocks.get(head)
+            while held is not None and block_id not in kept:
+                kept.add(block_id)
+                block_id = held.block.header.parent
+                held = self._blocks.get(block_id)
+        for key in [key for key in self._blocks if key not in kept]:
+            self.drop(key)
 
     def advance(self, tip: Tip) -> list[BlockId]:
         """Move the tip up; returns the journaled blocks that are of no use any more, the finalized ones among them."""

@@ -171,11 +171,19 @@ class Context:
     def enter(self, view: View) -> None:
         """Move to a higher view."""
         for state in self.views.enter(view):
-            if state.notarization is None and Notarize.kind in state.own_votes:
-                voted = state.own_votes[Notarize.kind].statement
-                if isinstance(voted, Notarize):
-                    self.chain.drop(voted.proposal.block_id)  # still in the journal, and served from there
+            if state.notarization is None:
+                for block_id in state.block_ids():
+                    self.chain.drop(block_id)  # what we voted for is still in the journal, and served from there
+            state.proposed = None
         self.pacer.enter_view(self.now.monotonic_ms, self._views_unfinalized())
+
+    def forget_blocks(self) -> None:
+        """Let go of blocks that no view above the finalized one speaks of, once that one's block is handed over.
+
+        A faulty leader makes up blocks of any height on parents that do not exist: no finalization ever passes them.
+        """
+        if not self.is_behind():
+            self.chain.keep_only([block_id for state in self.views.unsettled() for block_id in state.block_ids()])
 
     def save_block(self, block_id: BlockId) -> None:
         """Journal a held block, unless it is there already."""

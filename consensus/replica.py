@@ -140,6 +140,11 @@ class Replica:
         return self._voter.pending_chain()
 
     @property
+    def held_blocks(self) -> int:
+        """How many blocks that are not final are in memory."""
+        return len(self._context.chain)
+
+    @property
     def is_caught_up(self) -> bool:
         """Whether everything known to be final has been handed over."""
         return not self._context.is_behind()

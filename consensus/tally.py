@@ -5,6 +5,7 @@ Signatures are checked when a quorum of equal statements is there (and then only
 two votes of one signer conflict, before anyone is blamed.
 """
 
+from collections import Counter
 from typing import NamedTuple
 
 from consensus.committee import Committee
@@ -13,6 +14,9 @@ from consensus.messages import Certificate, Statement, Vote, signed_bytes
 from consensus.quorum import assemble_quorum
 from primitives.identifiers import ValidatorIndex
 from primitives.signatures import SignatureScheme
+
+MAX_FORGERIES = 2
+"""Votes of one kind that their sender did not sign; after these, what it sends unchecked is not looked at."""
 
 _KINDS = (1, 2, 3)
 
@@ -42,6 +46,7 @@ class Tally:
         self._verified: set[tuple[int, ValidatorIndex]] = set()
         self._signers: dict[Statement, list[ValidatorIndex]] = {}
         self._blamed: set[tuple[str, ValidatorIndex]] = set()
+        self._forgeries: Counter[tuple[int, ValidatorIndex]] = Counter()
 
     def has(self, kind: int, signer: ValidatorIndex) -> bool:
         """Whether a vote of this kind by this signer is held, checked or not."""
@@ -59,6 +64,8 @@ class Tally:
             if verified and slot not in self._verified:
                 self._votes[slot] = vote
                 self._verified.add(slot)
+            return Added(fresh=False, offences=())
+        if not verified and self._forgeries[slot] >= MAX_FORGERIES:
             return Added(fresh=False, offences=())
         offences, sound = self._compare(vote, verified=verified)
         if not sound or slot in self._votes:
@@ -91,6 +98,7 @@ class Tally:
             if other is None or name is None or (name, vote.signer) in self._blamed:
                 continue
             if not verified and not self._is_signed([vote])[0]:
+                self._forgeries[vote.statement.kind, vote.signer] += 1
                 return tuple(offences), False
             verified = True
             self._verify([other])
@@ -108,6 +116,7 @@ class Tally:
             if good:
                 self._verified.add(slot)
             else:
+                self._forgeries[slot] += 1
                 del self._votes[slot]
                 self._signers[vote.statement].remove(vote.signer)
 

@@ -61,6 +61,14 @@ class ViewState:
             return None
         return self.proposed.vote.statement.proposal
 
+    def block_ids(self) -> list[BlockId]:
+        """Blocks that somebody may ask for because of this view: proposed, notarized, or voted for by us."""
+        votes = [self.own_votes.get(Notarize.kind), self.proposed.vote if self.proposed is not None else None]
+        statements = [vote.statement for vote in votes if vote is not None]
+        if self.notarization is not None:
+            statements.append(self.notarization.statement)
+        return [statement.proposal.block_id for statement in statements if isinstance(statement, Notarize)]
+
     def certificate(self, kind: int) -> Certificate | None:
         """Return the certificate of this kind, when held."""
         return (None, self.notarization, self.nullification, self.finalization)[kind]
@@ -201,7 +209,7 @@ class Views:
         return next(iter(state.certificates()), None) if state is not None else None
 
     def enter(self, view: View) -> list[ViewState]:
-        """Make a higher view the current one; returns the views whose votes and proposals were let go."""
+        """Make a higher view the current one; returns the views whose votes were let go, and whose proposals may go."""
         self.current = view
         bound = View(view - self._retention)
         if bound <= self._compacted:
@@ -209,7 +217,7 @@ class Views:
         old = [state for key, state in self._states.items() if self._compacted < key <= bound]
         self._compacted = bound
         for state in old:
-            state.tally = state.proposed = None
+            state.tally = None
         return old
 
     def prune(self) -> list[ViewState]:

@@ -21,7 +21,7 @@ from primitives.merkle import inclusion_proof, verify_inclusion
 from primitives.mmr import NodeReader
 from primitives.signatures import SignatureScheme
 from shards.commitments import CommitmentCertificate, check_certificate
-from shards.gas import MESSAGE_GAS, REPLY_GAS
+from shards.gas import MESSAGE_GAS, PROOF_SIGNATURE_GAS, REPLY_GAS
 from shards.genesis import ChainContext
 from shards.limits import MAX_BUNDLE_BYTES, MAX_BUNDLE_MESSAGES, MAX_MESSAGE_BYTES
 from shards.messages import Call, message_decoder, message_id_of
@@ -129,20 +129,26 @@ def _check_stream(bundle: Bundle, context: ChainContext) -> None:
         raise Refused("not_in_stream", "the messages do not lead to the certified root of their stream")
 
 
-def bundle_gas(bundle: Bundle) -> int:
-    """Gas that including the bundle takes from a block: what its calls have attached and its replies echo.
+def message_gas(body: bytes) -> int:
+    """Gas that consuming a message takes from a block: what a call has attached, what a reply echoes.
 
     Never less than consuming costs, whatever a captured shard's messages say.
     """
-    gas = 0
-    for body in bundle.bodies:
-        try:
-            message = message_decoder.decode(body)
-        except Refused:
-            gas += MESSAGE_GAS
-            continue
-        gas += max(message.gas, MESSAGE_GAS) if isinstance(message, Call) else max(message.reply_gas, REPLY_GAS)
-    return gas
+    try:
+        message = message_decoder.decode(body)
+    except Refused:
+        return MESSAGE_GAS
+    return max(message.gas, MESSAGE_GAS) if isinstance(message, Call) else max(message.reply_gas, REPLY_GAS)
+
+
+def proof_gas(certificate: CommitmentCertificate) -> int:
+    """Gas that verifying a bundle takes from a block, messages or not."""
+    return PROOF_SIGNATURE_GAS * len(certificate.quorum.signatures)
+
+
+def bundle_gas(bundle: Bundle) -> int:
+    """Gas that including the bundle takes from a block: its proof's and its messages'."""
+    return proof_gas(bundle.certificate) + sum(map(message_gas, bundle.bodies))
 
 
 def assemble_bundle(

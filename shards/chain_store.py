@@ -15,6 +15,7 @@ themselves are consensus' (`consensus.archive`). Numbers in keys are big-endian,
 | ledger.received | source 2 ‖ first sequence 8 | height 8 of the block that consumed messages from this one on |
 | ledger.history_nodes | height 8 | hashes of the history MMR's nodes that appending this height's commitment made |
 | ledger.boundaries | destination 2, or empty | encoded `Boundary`: peaks where pruning has cut that MMR |
+| ledger.evidence | culprit 2 ‖ kind of offence | evidence against a validator of this shard, the first of a kind |
 
 *Batches.* A block appends to a stream in one run, and consumes one in one run, so one record for each block and lane
 is enough: a message is found under the greatest key that is not above its own. Node (level, index) of an MMR is made
@@ -37,7 +38,16 @@ from typing import NamedTuple
 import msgspec
 
 from primitives.codec import Record, encode
-from primitives.identifiers import Height, HeightField, MessageId, Sequence, ShardId, ShardIdField, TransactionId
+from primitives.identifiers import (
+    Height,
+    HeightField,
+    MessageId,
+    Sequence,
+    ShardId,
+    ShardIdField,
+    TransactionId,
+    ValidatorIndex,
+)
 from primitives.storage import Reader, Write, integer_key
 from shards.commitments import Commitment, CommitmentCertificate
 from shards.items import ItemKind
@@ -57,9 +67,11 @@ STREAM_NODES = "ledger.stream_nodes"
 RECEIVED = "ledger.received"
 HISTORY_NODES = "ledger.history_nodes"
 BOUNDARIES = "ledger.boundaries"
+EVIDENCE = "ledger.evidence"
 
 TABLES = (
     COMMITMENTS, CERTIFICATES, HEADS, RECEIPTS, IDS, SENT, STREAM_NODES, RECEIVED, HISTORY_NODES, BOUNDARIES,
+    EVIDENCE,
 )  # fmt: skip
 """Every table of this module, for shells that open them by name."""
 
@@ -197,6 +209,16 @@ def block_index_writes(height: Height, items: Iterable[bytes]) -> tuple[Write, .
     ]
     writes.sort()
     return tuple(writes)
+
+
+def evidence_writes(culprit: ValidatorIndex, kind: str, evidence: bytes) -> tuple[Write, ...]:
+    """Keep evidence; with one record for each validator and kind of offence there are never more than a few hundred."""
+    return (Write(EVIDENCE, culprit.to_bytes(2, "big") + kind.encode(), evidence),)
+
+
+def offences(reader: Reader) -> tuple[tuple[ValidatorIndex, str], ...]:
+    """Who is known to have done what, by culprit: the keys of the evidence that is kept."""
+    return tuple((ValidatorIndex(number_of(key[:2])), key[2:].decode()) for key, _ in reader.scan(EVIDENCE))
 
 
 # --- heights ----------------------------------------------------------------------------------------------------------

@@ -25,6 +25,9 @@ MESSAGE_GAS = 300
 REPLY_GAS = 200
 """Consuming its reply at home."""
 
+PROOF_SIGNATURE_GAS = 450
+"""Verifying one signature of a bundle's certificate, 41 µs: nobody pays for it, but a block has room for so many."""
+
 
 def gas_at_home(body: Transaction) -> int:
     """Gas that including this transaction takes from the block it is in."""

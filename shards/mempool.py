@@ -200,7 +200,7 @@ class Mempool:
             raise Refused("nonce_gap", f"nonce {new.nonce} leaves a gap; the next of this account is {expected}")
         replaced = queue.entries.get(new.nonce) if queue is not None else None
         if replaced is not None:
-            _check_replacement(new, replaced)
+            self._check_replacement(new, replaced)
         waiting, waiting_bytes, waiting_cost = 0, 0, 0
         if queue is not None:
             waiting, waiting_bytes, waiting_cost = len(queue.entries), queue.size, queue.cost
@@ -223,6 +223,17 @@ class Mempool:
         if replaced is None and self._is_full(new.size):
             self._check_worth(new, waiting)
         return account, replaced
+
+    def _check_replacement(self, new: Entry, replaced: Entry) -> None:
+        if self._queues.is_pending(replaced):
+            raise Refused("already_proposed", f"a block with another transaction of nonce {new.nonce} is being decided")
+        needed = -(-replaced.fee_limit * (100 + REPLACEMENT_PERCENT) // 100)
+        if new.fee_limit < needed:
+            raise Refused(
+                "replacement_fee_too_low",
+                f"nonce {new.nonce} waits with a fee limit of {replaced.fee_limit}; "
+                f"to replace it, offer at least {needed}",
+            )
 
     # --- eviction -----------------------------------------------------------------------------------------------------
 
@@ -266,12 +277,15 @@ class Mempool:
 
     # --- what happens to those that wait ------------------------------------------------------------------------------
 
-    def on_proposed(self, transactions: Iterable[SignedTransaction]) -> None:
-        """Note that a block that may become final has these: they are not replaced or evicted any more."""
+    def on_proposed(self, transactions: Iterable[SignedTransaction], *, time_ms: int) -> None:
+        """Note that a block of this time that may become final has these: they are not replaced or evicted.
+
+        Until a block of that time or a later one is executed: then that block is dead, or they are gone.
+        """
         for transaction in transactions:
             entry = self._queues.by_id.get(transaction.id)
             if entry is not None:
-                entry.proposed = True
+                entry.proposed_ms = max(entry.proposed_ms, time_ms)
 
     def on_executed(self, transactions: Iterable[SignedTransaction], *, now_ms: int) -> None:
         """Forget what an executed block has made pointless; call when `account_of` already shows its result.
@@ -290,6 +304,7 @@ class Mempool:
             queue = self._queues.queue(sender)
             while queue is not None and queue.entries and queue.cost > unpack_amount(account.balance):
                 self._remove(queue.last())
+        self._queues.note_executed(now_ms)
         self.drop_expired(now_ms)
 
     def drop_expired(self, now_ms: int) -> None:
@@ -365,14 +380,3 @@ class Mempool:
             if probe.chosen:
                 return True
         return False
-
-
-def _check_replacement(new: Entry, replaced: Entry) -> None:
-    if replaced.proposed:
-        raise Refused("already_proposed", f"a block with another transaction of nonce {new.nonce} is being decided")
-    needed = -(-replaced.fee_limit * (100 + REPLACEMENT_PERCENT) // 100)
-    if new.fee_limit < needed:
-        raise Refused(
-            "replacement_fee_too_low",
-            f"nonce {new.nonce} waits with a fee limit of {replaced.fee_limit}; to replace it, offer at least {needed}",
-        )

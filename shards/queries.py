@@ -13,7 +13,7 @@ from primitives.codec import encode
 from primitives.errors import NotYet, Refused
 from primitives.identifiers import Height, MessageId, Milliseconds, Sequence, ShardId, TransactionId
 from primitives.storage import Reader
-from shards.bundles import BODY_OVERHEAD, MAX_PROOF_BYTES, assemble_bundle
+from shards.bundles import BODY_OVERHEAD, MAX_PROOF_BYTES, assemble_bundle, message_gas, proof_gas
 from shards.chain_store import (
     Place,
     call_places,
@@ -28,7 +28,7 @@ from shards.chain_store import (
 )
 from shards.commitments import CommitmentCertificate
 from shards.genesis import ChainContext
-from shards.limits import MAX_BUNDLE_BYTES, MAX_BUNDLE_MESSAGES
+from shards.limits import BLOCK_GAS, LOCAL_GAS, MAX_BUNDLE_BYTES, MAX_BUNDLE_MESSAGES
 from shards.messages import Message, Outcome, message_decoder
 from shards.proofs import assemble_message_proof
 from shards.receipts import Receipt, ReplyReceipt, SentMessage, TransactionReceipt
@@ -182,8 +182,9 @@ def bundle_for(
 ) -> bytes | None:
     """Encode the largest bundle of this shard's messages from `first` on, proved by its newest certificate.
 
-    It stays within `max_bytes` unless a single message does not. Where nothing is new, it is a bundle without messages
-    (all that acknowledgements need) if `ack_only`, else None; None too while nothing, or not so much, is certified.
+    It stays within `max_bytes`, and within the gas that a block has for it, unless a single message does not. Where
+    nothing is new, it is a bundle without messages (all that acknowledgements need) if `ack_only`, else None; None too
+    while nothing, or not so much, is certified.
 
     Raises:
         Refused: `unknown_shard`, `same_shard`, or `pruned`: `first` is acknowledged since long.
@@ -202,9 +203,11 @@ def bundle_for(
         return None
     bodies: list[bytes] = []
     room = min(max_bytes, MAX_BUNDLE_BYTES) - MAX_PROOF_BYTES
+    gas = BLOCK_GAS - LOCAL_GAS - proof_gas(certificate)
     for body in islice(message_bodies(reader, destination, first), min(MAX_BUNDLE_MESSAGES, end - first)):
         room -= len(body) + BODY_OVERHEAD
-        if room < 0 and bodies:
+        gas -= message_gas(body)
+        if min(room, gas) < 0 and bodies:
             break
         bodies.append(body)
     if not bodies and first < end:

@@ -35,7 +35,8 @@ class Entry:
     fee_limit: int
     arrival: int = 0
     """Counts admissions; 0 before its own."""
-    proposed: bool = False
+    proposed_ms: int = 0
+    """Time of the latest block that was proposed with it; 0 when there was none."""
 
     def rate(self) -> int:
         """Fee limit per gas, in millionths."""
@@ -80,6 +81,8 @@ class SenderQueues:
         self.waiting: dict[PublicKey, SenderQueue] = {}
         self.size = 0
         self.arrivals = 0
+        self.executed_ms = 0
+        """Time of the latest executed block."""
         self._victims: list[tuple[int, int, int, PublicKey]] | None = None
 
     def queue(self, sender: PublicKey) -> SenderQueue | None:
@@ -158,10 +161,20 @@ class SenderQueues:
             queue = self.queue(sender)
             if queue is not None and len(queue.entries) == -length:
                 last = queue.last()
-                if last.arrival == -arrival and not last.proposed:
+                if last.arrival == -arrival and not self.is_pending(last):
                     return last
             heappop(self._victims)
         return None
+
+    def is_pending(self, entry: Entry) -> bool:
+        """Whether a block that may still become final has it: block times only grow, so an older one is dead."""
+        return entry.proposed_ms > self.executed_ms
+
+    def note_executed(self, now_ms: int) -> None:
+        """Note that a block of this time is executed: what only dead blocks held may be evicted again."""
+        self.executed_ms = now_ms
+        if not self._victims:
+            self._victims = None
 
     def forget_victims(self) -> None:
         """Stop keeping the order of eviction: there is room again."""

@@ -192,12 +192,20 @@ class AsyncNetwork:
         """The shard of a transaction that somebody sent.
 
         Raises:
-            Refused: `unknown_transaction`.
+            Refused: `unknown_transaction`; `unreachable` when only shards that do not answer may know it.
 
         """
+        silent: Refused | None = None
         for shard in range(self.info.shards):
-            if await self._look_up(shard, wanted) is not None:
-                return Sent(wanted, shard, None, None)
+            try:
+                if await self._look_up(shard, wanted) is not None:
+                    return Sent(wanted, shard, None, None)
+            except Refused as refused:
+                if refused.code != "unreachable":
+                    raise
+                silent = refused
+        if silent is not None:
+            raise silent
         raise Refused(
             "unknown_transaction", f"no shard knows transaction {wanted.hex()}; was it sent to another testnet?"
         )
@@ -213,27 +221,54 @@ class AsyncNetwork:
         return max(answers, key=lambda answer: LEVELS.index(answer.level))
 
     async def wait(self, sent: Sent, seconds: float = 60.0) -> Settlement:
-        """Wait until a transaction has settled, at most `seconds`; what is not final soon is sent again."""
+        """Wait until a transaction has settled, at most `seconds`; what is not final soon is sent again.
+
+        A shard that does not answer is waited for like everything else: the transaction is on its way regardless.
+        """
         begin = again = time.monotonic()
         while True:
-            answer = await self._look_up(sent.source, sent.id)
-            settlement = judge(sent, answer)
             now = time.monotonic()
-            if settlement.outcome != "pending" or now - begin > seconds:
+            is_late = now - again > RESUBMIT_SECONDS
+            again = now if is_late else again
+            try:
+                settlement = await self._progress(sent, submit_again=is_late)
+            except Refused as refused:
+                if refused.code != "unreachable":
+                    raise
+                settlement = _settlement(sent, "pending", refused.detail, 0, None)
+            if settlement.outcome != "pending" or time.monotonic() - begin > seconds:
                 return settlement
-            is_final = answer is not None and answer.level != "accepted"
-            if sent.raw is not None and not is_final and now - again > RESUBMIT_SECONDS:
-                again = now
-                self._gateways[sent.source].demote_first()
-                result = await self._submit(sent.source, sent.raw)
-                if result.status == "refused" and await self._look_up(sent.source, sent.id) is None:
-                    return _settlement(sent, "refused", f"{result.code}: {result.detail}", 0, None)
             await asyncio.sleep(POLL_SECONDS)
 
+    async def _progress(self, sent: Sent, *, submit_again: bool) -> Settlement:
+        """How a transaction stands now; what is not final is handed to the next validator if `submit_again`."""
+        answer = await self._look_up(sent.source, sent.id)
+        is_final = answer is not None and answer.level != "accepted"
+        if submit_again and sent.raw is not None and not is_final:
+            self._gateways[sent.source].demote_first()
+            result = await self._submit(sent.source, sent.raw)
+            if result.status == "refused" and await self._look_up(sent.source, sent.id) is None:
+                return _settlement(sent, "refused", f"{result.code}: {result.detail}", 0, None)
+        return judge(sent, answer)
+
     async def trace(self, wanted: TransactionId) -> Trace:
-        """The call tree of a transaction, put together from all shards; its root is None when none knows of it."""
-        parts = await asyncio.gather(*(_trace_parts(gateway, wanted) for gateway in self._gateways))
-        return assemble_trace([part for found in parts for part in found])
+        """The call tree of a transaction, put together from all shards that answer.
+
+        Its root is None when none knows of it. Steps on a shard that does not answer read as still in flight.
+
+        Raises:
+            Refused: `unreachable`, when only shards that do not answer may know of it.
+
+        """
+        answers = await asyncio.gather(
+            *(_trace_parts(gateway, wanted) for gateway in self._gateways), return_exceptions=True
+        )
+        trace = assemble_trace([part for found in answers if not isinstance(found, BaseException) for part in found])
+        for problem in answers:
+            is_silence = isinstance(problem, Refused) and problem.code == "unreachable"
+            if isinstance(problem, BaseException) and (trace.root is None or not is_silence):
+                raise problem
+        return trace
 
 
 async def _trace_parts(gateway: ShardGateway, wanted: TransactionId) -> list[TracePart]:

@@ -153,4 +153,8 @@ def stream(path: Path, request: Json, *, seconds: float | None = None) -> Iterat
                         raise Refused(answer["code"], answer["detail"])
                     yield answer
         except (ConnectionError, FileNotFoundError, TimeoutError) as error:
-            raise Refused("not_running", f"the launcher does not answer on {path}: {error}") from None
+            raise Refused(
+                "not_running",
+                f"the launcher does not answer on {path}: {error}. If it was killed, `ostraka up --detach` cleans up"
+                " and goes on",
+            ) from None

@@ -21,7 +21,9 @@ from typing import Final
 import msgspec
 
 from primitives.errors import Refused
+from primitives.identifiers import ShardId
 from shards.genesis import ChainContext, Genesis
+from shards.node.folder import mark_new
 from testnet.genesis_file import genesis_text, parse_genesis
 from testnet.manifest import Manifest, parse_manifest
 
@@ -39,11 +41,15 @@ def write_atomic(path: Path, text: str, mode: int = 0o600) -> None:
     """Replace a file whole, durably."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise
     _sync_folder(path.parent)
 
 
@@ -59,6 +65,11 @@ def _sync_folder(folder: Path) -> None:
 def node_folder(home: Path, node: str) -> Path:
     """Folder of a node that is called like s0/v1 or r0."""
     return home / NODES / node.replace("/", "-")
+
+
+def validator_data(home: Path, shard: int, index: int) -> Path:
+    """Data folder of a validator."""
+    return node_folder(home, f"s{shard}/v{index}") / "data"
 
 
 def node_log(home: Path, node: str) -> Path:
@@ -78,8 +89,13 @@ class HomeLock:
     """
 
     def __init__(self, home: Path) -> None:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._descriptor = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._descriptor = os.open(home / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Refused(
+                "bad_home", f"{home} cannot be the folder of a testnet: {error.strerror}; choose another with --home"
+            ) from None
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -113,6 +129,9 @@ def create_home(home: Path, manifest: Manifest, genesis: Genesis) -> ChainContex
     home.chmod(0o700)
     context = ChainContext(genesis)
     (home / NODES).mkdir(mode=0o700, exist_ok=True)
+    for shard in range(context.shard_count):
+        for index in range(context.committee(ShardId(shard)).size):
+            mark_new(validator_data(home, shard, index))
     save_manifest(home, manifest)
     write_atomic(home / GENESIS, genesis_text(context))
     return context

@@ -7,6 +7,7 @@ of its own, so Ctrl-C in the terminal reaches only the command, which then asks 
 crashed stays down until somebody restarts it: a fault that heals by itself shows nothing.
 """
 
+import contextlib
 import gc
 import json
 import os
@@ -211,10 +212,13 @@ class Launcher:
             return
         changes = tuple(self._supervisor.changes)
         self._supervisor.changes.clear()
-        write_run(self._home, self._run_info())
+        # A full disk stops validators, one by one; their launcher must outlive it to say so and to stop the rest.
+        with contextlib.suppress(OSError):
+            write_run(self._home, self._run_info())
         for node in changes:
             event = {"event": node.state, "expected": node.expected, "node": msgspec.to_builtins(self._node_run(node))}
-            print(json.dumps({"at": round(time.time(), 3), **event}), flush=True)  # noqa: T201 - the launcher's log
+            with contextlib.suppress(OSError):
+                print(json.dumps({"at": round(time.time(), 3), **event}), flush=True)  # noqa: T201 - the launcher's log
             self._control.publish(event)
 
     def _run_info(self) -> RunInfo:

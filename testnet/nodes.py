@@ -10,7 +10,7 @@ from shards.genesis import ChainContext
 from shards.node.config import NodeConfig
 from shards.node.process import main_validator
 from testnet.development_keys import validator_seed
-from testnet.home import node_folder, node_log
+from testnet.home import node_folder, node_log, validator_data
 from testnet.manifest import Manifest
 from testnet.ports import LOOPBACK, PortReservation
 from testnet.processes import NodePlan
@@ -86,7 +86,7 @@ def _validator_main(
         http, p2p = sockets
         return main_validator(
             NodeConfig(
-                home=node_folder(home, f"s{shard}/v{index}") / "data",
+                home=validator_data(home, shard, index),
                 context=context,
                 shard=ShardId(shard),
                 index=ValidatorIndex(index),

@@ -206,7 +206,7 @@ class Supervisor:
         self.reap()
         if not node.alive():
             how = f"was killed by {node.signal}" if node.signal else f"has exited with code {node.exit_code}"
-            raise Refused("not_running", f"{name} {how}; start it again with `ostraka fault restart {name}`")
+            raise Refused("node_down", f"{name} {how}; start it again with `ostraka fault restart {name}`")
         return node
 
     def _wait_for(self, condition: Callable[[], bool], seconds: float) -> bool:

@@ -13,7 +13,7 @@ from shards import chain_store
 from shards.ledger import Ledger
 from shards.node.config import NodeConfig
 from shards.node.faults import StorageFault
-from shards.node.folder import FORMAT_VERSION, Identity, check_identity, encode_identity
+from shards.node.folder import FORMAT_VERSION, Identity, check_identity, encode_identity, is_new, remove_mark
 from shards.node.logs import Log
 from shards.node.state_store import Applied, StateStore
 from shards.node.storage import LmdbStore
@@ -81,7 +81,7 @@ def open_stores(config: NodeConfig, log: Log) -> Stores:
 
 
 def _settle_identity(home: Path, chain: LmdbStore, state: StateStore, mine: Identity) -> None:
-    """Check whose the folder is; a new one becomes ours, in one commit with what its journal must begin with."""
+    """Check whose the folder is; an empty one becomes ours, in one commit with what a new journal must begin with."""
     with chain.reader() as reader:
         of_chain = reader.get(META, _IDENTITY)
     of_state = state.identity()
@@ -90,8 +90,13 @@ def _settle_identity(home: Path, chain: LmdbStore, state: StateStore, mine: Iden
             check_identity(home, recorded, mine)
     if of_chain is None:
         if of_state is not None:
-            raise StorageFault(f"{home} has a state but no chain: the journal is lost; start from an empty folder")
-        chain.commit([Write(META, _IDENTITY, encode_identity(mine)), *initial_writes()])
+            raise StorageFault(
+                f"{home} has a state but no chain: the journal is lost. Start from an empty folder; the validator then "
+                "signs nothing until it cannot contradict what it signed before"
+            )
+        journal_begins = initial_writes() if is_new(home) else ()
+        chain.commit([Write(META, _IDENTITY, encode_identity(mine)), *journal_begins])
+    remove_mark(home)
     if of_state is None:
         state.write_identity(encode_identity(mine))
 

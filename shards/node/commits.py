@@ -12,7 +12,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from primitives.errors import OstrakaError
 from primitives.storage import Write
 
 MAX_GROUP_BYTES = 8 * 2**20
@@ -86,7 +85,7 @@ class CommitQueue:
             began = time.perf_counter()
             try:
                 self._store.commit(group)
-            except (OstrakaError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is: a thread that ended silently would hang us
                 self._tell(self._on_fault, error)
                 return  # nothing after a failed commit may be committed
             self._tell(self._on_durable, ticket, time.perf_counter() - began)

@@ -24,10 +24,12 @@ from consensus.effects import Broadcast, CancelTimer, Note, Persist, Send, SetTi
 from primitives.errors import Refused, invariant
 from primitives.identifiers import Height, ValidatorIndex
 from primitives.storage import Reader, Write
+from shards.node.archive_desk import ArchiveDesk
 from shards.node.backlog import Backlog
 from shards.node.commits import CommitQueue
 from shards.node.faults import Halted
 from shards.node.flusher import FLUSH_DELAY_S, Batch
+from shards.node.logs import LOUD_NOTES
 from shards.node.parts import Parts
 from shards.node.timers import Timers
 from shards.node.workers import SignedItem, Workers
@@ -72,6 +74,7 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._workers = Workers(parts.scheme, parts.metrics, self.fail)
         self._commits = CommitQueue(parts.store, self._on_durable, self.fail)
+        self._archive = ArchiveDesk(parts.answer_archive, self._read_soon, self._send, parts.log)
         self._timers = Timers(parts.clock, lambda name: self.post(TimerFired(name)))
         self._events: deque[Event] = deque()
         self._turn_scheduled = False
@@ -85,6 +88,9 @@ class Driver:
         self._flush_timer: asyncio.TimerHandle | None = None
         self._flushes: set[asyncio.Future[None]] = set()
         self._ended = False
+        self._failed = False
+        self._late_fault: BaseException | None = None
+        """What went wrong after the run was over: in the last commits or the last flush."""
         self._outcome: asyncio.Future[None] = self._loop.create_future()
 
     # Events in
@@ -150,6 +156,9 @@ class Driver:
     def _read(self, question: Callable[[Reader], T]) -> T:
         with self._parts.store.reader() as reader:
             return question(reader)
+
+    def _read_soon(self, question: Callable[[Reader], T], answer: Callable[[T], None]) -> None:
+        self._workers.read(lambda: self._read(question), answer)
 
     async def between_blocks(self, job: Callable[[], T]) -> T:
         """Run a job on the executing thread while what is executed is exactly what is applied (state proofs)."""
@@ -223,13 +232,16 @@ class Driver:
     def _on_durable(self, ticket: int, seconds: float) -> None:
         self._parts.metrics.commit_seconds.observe(seconds)
         self._durable = ticket
-        while self._held and self._held[0][0] <= ticket and not self._ended:
-            self._release(self._held.popleft()[1])
+        try:
+            while self._held and self._held[0][0] <= ticket and not self._ended:
+                self._release(self._held.popleft()[1])
+        except Exception as error:  # noqa: BLE001 - what should have left after it would be lost without a word
+            self.fail(error)
 
     def _release(self, effect: "Effect | Batch") -> None:
         match effect:
             case Send(to, raw):
-                self._parts.outlet.send(to, raw)
+                self._send(to, raw)
             case Broadcast(raw):
                 self._parts.outlet.broadcast(raw)
             case Answer(request, results):
@@ -237,13 +249,17 @@ class Driver:
             case Publish(news):
                 self._parts.publish(news)
             case LoadFinalized(height):
-                self._load(height)
+                self._read_soon(lambda reader: self._parts.load_finalized(reader, height), self.post)
             case ServeArchive(peer, request):
-                self._serve(peer, request)
+                self._archive.serve(peer, request)
             case Batch():
                 self._write_state(effect)
             case _:
                 invariant(condition=False, why=f"{type(effect).__name__} is not an outward effect")
+
+    def _send(self, to: ValidatorIndex, raw: bytes) -> None:
+        if not self._ended:
+            self._parts.outlet.send(to, raw)
 
     # Effects
 
@@ -267,26 +283,10 @@ class Driver:
         while self._proofs:
             self._proofs.popleft()()
 
-    def _load(self, height: Height) -> None:
-        self._workers.read(lambda: self._read(lambda reader: self._parts.load_finalized(reader, height)), self.post)
-
-    def _serve(self, peer: ValidatorIndex, request: bytes) -> None:
-        def send(raw: bytes | None) -> None:
-            if raw is not None and not self._ended:
-                self._parts.outlet.send(peer, raw)
-
-        self._workers.read(lambda: self._read(lambda reader: self._answer_archive(reader, request)), send)
-
-    def _answer_archive(self, reader: Reader, request: bytes) -> bytes | None:
-        try:
-            return self._parts.answer_archive(reader, request)
-        except Refused as refused:
-            self._parts.log.warning("archive_request_refused", code=refused.code, detail=refused.detail)
-            return None
-
     def _note(self, name: str, detail: str) -> None:
         self._parts.metrics.notes.labels(name).inc()
-        self._parts.log.debug("note", name=name, detail=detail)
+        say = self._parts.log.error if name in LOUD_NOTES else self._parts.log.debug
+        say("note", name=name, detail=detail)
 
     # The durable state
 
@@ -323,9 +323,7 @@ class Driver:
         if flushed <= self._parts.history_blocks or self._ended:
             return
         below = Height(flushed - self._parts.history_blocks)
-        self._workers.read(
-            lambda: self._read(lambda reader: self._parts.pruning_writes(reader, below)), self._commit_pruning
-        )
+        self._read_soon(lambda reader: self._parts.pruning_writes(reader, below), self._commit_pruning)
 
     def _commit_pruning(self, writes: tuple[Write, ...]) -> None:
         if writes and not self._ended:
@@ -337,6 +335,9 @@ class Driver:
         """End the run at once; nothing that is held leaves. The first error is the one that `run` raises."""
         if not self._outcome.done():
             self._outcome.set_exception(error)
+        elif self._late_fault is None:
+            self._late_fault = error
+        self._failed = True
         self._end()
 
     def stop(self) -> None:
@@ -370,16 +371,19 @@ class Driver:
             self._flush_timer.cancel()
         await self._commits.close()
         await asyncio.sleep(0)  # what the commit thread said last is heard in this turn
-        clean = self._outcome.exception() is None
-        if clean:
+        if not self._failed:
             batches = [effect for _, effect in self._held if isinstance(effect, Batch)]
             last = self._parts.flusher.take()
             for batch in (*batches, last) if last is not None else batches:
                 self._write_state(batch)
         while self._flushes:
             await asyncio.wait(self._flushes)
+            await asyncio.sleep(0)  # their callbacks take them out
         await asyncio.to_thread(self._workers.close)
         await asyncio.to_thread(self._parts.flusher.close)
+        late, self._late_fault = self._late_fault, None
+        if late is not None and self._outcome.exception() is None:
+            raise late
 
 
 def _resolve(future: "asyncio.Future[T] | None", value: T) -> None:

@@ -1,5 +1,6 @@
 """A validator's data folder: one process at a time, one validator for ever.
 
+    NEW      there until the first start: nothing was ever signed with this key on this chain
     LOCK     held (flock) while a process uses the folder; holds its pid
     chain/   LMDB: journal, blocks, receipts, messages; every commit durable
     state/   LMDB: the flat state, flushed in batches
@@ -8,6 +9,10 @@
 Two processes with one journal would sign two votes for one view, so the lock is taken before anything is read.
 The kernel drops it when the process dies, however that happens. The identity (format version, chain, shard,
 index, key) is recorded in both stores: a folder of another chain or another validator is refused, not adopted.
+
+Whoever makes the chain marks the folders of its validators as new. A folder without a journal that is not marked has
+lost it, with the votes that were in it: its validator signs nothing until it cannot contradict them (protocol.md
+section 2). Emptying a folder is therefore always safe, and never makes a validator that might vote twice.
 """
 
 import fcntl
@@ -24,6 +29,42 @@ from shards.node.faults import BadConfiguration
 
 FORMAT_VERSION = 1
 """Of the stores' layout. A folder of another version is refused; there is no migration yet."""
+
+
+NEW = "NEW"
+"""Name of the mark."""
+
+
+def mark_new(home: Path) -> None:
+    """Make the data folder of a validator that has never signed anything; durable on return.
+
+    For whoever makes the chain, once, before the first start; never to mend a validator that has lost its folder.
+    """
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (home / NEW).touch(mode=0o600)
+    sync_folder(home)
+    sync_folder(home.parent)
+
+
+def is_new(home: Path) -> bool:
+    """Whether the folder is marked as one whose validator has never signed."""
+    return (home / NEW).exists()
+
+
+def remove_mark(home: Path) -> None:
+    """Take the mark away, if it is there: the journal exists and speaks for itself."""
+    if is_new(home):
+        (home / NEW).unlink()
+        sync_folder(home)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable: a new file can vanish in a power cut though its content was fsynced."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Identity(Record):

@@ -138,7 +138,8 @@ class _Stream:
 
 async def events(node: Node, request: web.Request) -> web.StreamResponse:
     """Stream events until the client leaves or falls too far behind."""
-    text = request.query.get("after", request.headers.get("Last-Event-ID", ""))
+    # The header first: a browser that reconnects asks for the same address again, with the cursor it has reached.
+    text = request.headers.get("Last-Event-ID") or request.query.get("after", "")
     cursor = Cursor.parse(text) if text else None
     number, news = node.desk.subscribe()
     try:

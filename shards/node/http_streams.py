@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
 
 from aiohttp import web
@@ -64,7 +65,9 @@ async def streams(node: Node, request: web.Request) -> api.Answer | web.StreamRe
 async def bundle(node: Node, request: web.Request) -> web.StreamResponse:
     """Bundle for a shard that begins at message `first`.
 
-    Without `wait_ms` a bundle may hold no messages, only what acknowledgements need; with it, messages are waited for.
+    Where there are no messages it holds only what acknowledgements need. With `wait_ms` messages are waited for first:
+    a relay that asks a validator which lacks the newest certificate, or has only an acknowledgement to carry, gets
+    what comes meanwhile.
     """
     number = path_number(request, "destination")
     if number is None or number >= node.context.shard_count or number == node.shard:
@@ -73,10 +76,12 @@ async def bundle(node: Node, request: web.Request) -> web.StreamResponse:
     first = Sequence(integer_parameter(request, "first", 0))
     wait_ms = integer_parameter(request, "wait_ms", 0, high=MAX_WAIT_MS)
 
-    def read(reader: Reader) -> bytes | None:
-        return queries.bundle_for(reader, node.context, node.shard, destination, first, ack_only=not wait_ms)
+    def read(reader: Reader, *, ack_only: bool) -> bytes | None:
+        return queries.bundle_for(reader, node.context, node.shard, destination, first, ack_only=ack_only)
 
-    found = await _poll(node, wait_ms, read)
+    found = await _poll(node, wait_ms, partial(read, ack_only=False)) if wait_ms else None
+    if found is None:
+        found = await node.driver.query(partial(read, ack_only=True))
     return web.Response(status=204) if found is None else octets(found)
 
 

@@ -20,6 +20,9 @@ KEPT_LOGS = 3
 MAX_TEXT = 2000
 """Characters of one field; a peer's words are shown, not stored at its pleasure."""
 
+LOUD_NOTES: Final = frozenset({"blame", "conflicting_certificates", "journal_lost", "signing_again", "split_result"})
+"""What somebody should look at: a validator is faulty, perhaps this one."""
+
 Log = structlog.typing.FilteringBoundLogger
 
 

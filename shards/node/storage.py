@@ -12,7 +12,6 @@ That holds only with `sync=True` and without `writemap`; neither is ever changed
   and all records, so that even a lost key or an older meta page is found before anything trusts the file.
 """
 
-import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from lmdb.verify import verify as verify_structure
 from primitives.errors import invariant
 from primitives.storage import Write
 from shards.node.faults import StorageFault
+from shards.node.folder import sync_folder
 from shards.node.records import Sealer
 
 DEFAULT_MAP_BYTES = 2**30
@@ -118,8 +118,8 @@ class LmdbStore:
                 name: (self._environment.open_db(name.encode(), create=True), Sealer(name)) for name in tables
             }
             if fresh:
-                _sync_folder(path)
-                _sync_folder(path.parent)
+                sync_folder(path)
+                sync_folder(path.parent)
         except (lmdb.Error, OSError) as error:
             raise StorageFault(f"cannot open the store {path}: {error}") from error
 
@@ -245,15 +245,6 @@ class LmdbStore:
                 while self._readers:
                     self._gate.wait()
             self._environment.close()
-
-
-def _sync_folder(path: Path) -> None:
-    """Make the names in a folder durable: a new file can vanish in a power cut though its content was fsynced."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _check_meta_pages(file: Path) -> None:

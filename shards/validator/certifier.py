@@ -85,10 +85,11 @@ class _Slot(NamedTuple):
 class _Tally:
     """Signatures for one height."""
 
-    __slots__ = ("heard", "judged", "own", "rejected", "slots", "verified")
+    __slots__ = ("alarmed", "heard", "judged", "own", "rejected", "slots", "verified")
 
     def __init__(self) -> None:
         self.own: Hash | None = None
+        self.alarmed = False
         self.heard: set[ValidatorIndex] = set()
         """Who has sent a signature itself; the others' are known from a certificate."""
         self.slots: dict[ValidatorIndex, _Slot] = {}
@@ -173,6 +174,19 @@ class Certifier:
         """Hash of the commitment computed here for a recent height."""
         tally = self._tallies.get(Height(height))
         return None if tally is None else tally.own
+
+    def dissent(self, height: int) -> tuple[ValidatorIndex, ...]:
+        """Who signed another result than ours for a recent height; said once, and only when one of them is honest.
+
+        Then either this machine is wrong, or honest validators disagree and the height may never be certified.
+        Nothing is verified: what is not signed came on its sender's own link all the same.
+        """
+        tally = self._tallies.get(Height(height))
+        if tally is None or tally.own is None or tally.alarmed:
+            return ()
+        others = tuple(sorted(signer for signer, slot in tally.slots.items() if slot.hash != tally.own))
+        tally.alarmed = len(others) > self._committee.max_faulty
+        return others if tally.alarmed else ()
 
     def _settle(self, tally: _Tally, wanted: Hash) -> CommitmentCertificate | None:
         """Certificate over this commitment, if a quorum of signatures is there and good."""

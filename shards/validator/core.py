@@ -77,11 +77,12 @@ class Recovered:
 
     consensus: RecoveredConsensus
     certificate: CommitmentCertificate | None
+    offences: tuple[tuple[ValidatorIndex, str], ...] = ()
 
 
 def recover(reader: Reader) -> Recovered:
     """Read back what `Persist` effects wrote."""
-    return Recovered(recover_consensus(reader), chain_store.latest_certificate(reader))
+    return Recovered(recover_consensus(reader), chain_store.latest_certificate(reader), chain_store.offences(reader))
 
 
 def initial_writes() -> tuple[Write, ...]:
@@ -162,7 +163,8 @@ class ValidatorCore:
         self._proofs_second = 0
         self._proofs: Counter[ValidatorIndex] = Counter()
         self._helped_ms: dict[ValidatorIndex, int] = {}
-        self._blamed: list[ValidatorIndex] = []
+        self._offences = dict.fromkeys(recovered.offences)
+        """Culprits and what they did, for which the store holds evidence; a dict for its order."""
 
     @property
     def certified(self) -> CommitmentCertificate | None:
@@ -183,7 +185,7 @@ class ValidatorCore:
             time_ms=self.ledger.time_ms,
             mempool_transactions=len(self.mempool),
             inbox_bundles=len(self.inbox),
-            blamed=tuple(self._blamed),
+            blamed=tuple(dict.fromkeys(culprit for culprit, _ in self._offences)),
             halted=self._halted,
         )
 
@@ -322,8 +324,10 @@ class ValidatorCore:
         return PendingChain(self.ledger, ()).position(source)
 
     def _blame(self, effect: asked.Blame) -> None:
-        if effect.culprit not in self._blamed:
-            self._blamed.append(effect.culprit)
+        if (effect.culprit, effect.kind) in self._offences:
+            return  # one is enough, and a faulty validator may do it again in every view
+        self._offences[effect.culprit, effect.kind] = None
+        self._emit(asked.Persist(chain_store.evidence_writes(effect.culprit, effect.kind, effect.evidence)))
         self._emit(asked.Note("blame", f"validator {effect.culprit}: {effect.kind}: {effect.evidence.hex()}"))
 
     def _note_work(self) -> None:

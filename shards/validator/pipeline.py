@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from consensus.block import block_id_of, decode_block
 from consensus.committee import Committee
-from consensus.effects import Blame, Broadcast, Persist
+from consensus.effects import Blame, Broadcast, Note, Persist
 from primitives.codec import encode
 from primitives.errors import Refused
 from primitives.identifiers import Hash, Height, SecretSeed, ValidatorIndex
@@ -171,6 +171,7 @@ class Pipeline:
             raise Refused("impersonation", f"validator {peer} sends a commitment signature of validator {vote.signer}")
         repeats = self.certifier.has_heard(vote)
         certificate = self.certifier.add(vote)
+        self._compare_results(vote.commitment.height)
         if certificate is not None:
             self.adopt(certificate)
         return repeats and self.certifier.certified(vote.commitment.height)
@@ -250,8 +251,15 @@ class Pipeline:
             self._own_signature = wire.pack(wire.PeerKind.COMMITMENT_SIGNATURE, encode(own))
             self._emit(Broadcast(self._own_signature))
         certificate = self.certifier.executed(commitment, own)
+        self._compare_results(commitment.height)
         if certificate is not None:
             self.adopt(certificate)
+
+    def _compare_results(self, height: int) -> None:
+        """Say loudly when more than f others have come to another result than this validator."""
+        others = self.certifier.dissent(height)
+        if others:
+            self._emit(Note("split_result", f"validators {others} signed another result of block {height} than ours"))
 
     def _certified(self, certificate: CommitmentCertificate) -> None:
         self._emit(Persist(chain_store.certificate_writes(certificate)))

@@ -87,7 +87,7 @@ class Voting:
             return (BlockChecked(request.block_id, Verdict.INVALID, str(error)),)
         unknown = [each for each in block.transactions if not self._mempool.verified(each.id)]
         if not unknown:
-            self._mempool.on_proposed(block.transactions)
+            self._mempool.on_proposed(block.transactions, time_ms=block.time_ms)
             return (BlockChecked(request.block_id, Verdict.VALID),)
 
         def done(verdicts: tuple[bool, ...]) -> None:
@@ -98,7 +98,7 @@ class Voting:
                 else:
                     verdict, reason = Verdict.INVALID, f"bad_signature: transaction {each.id.hex()}"
             if verdict is Verdict.VALID:
-                self._mempool.on_proposed(block.transactions)
+                self._mempool.on_proposed(block.transactions, time_ms=block.time_ms)
             later(BlockChecked(request.block_id, verdict, reason))
 
         self._desk.ask([each.signature_item() for each in unknown], done)

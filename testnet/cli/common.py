@@ -8,6 +8,7 @@
 130  interrupted; nothing is lost
 """
 
+import errno
 import functools
 import json
 import os
@@ -76,7 +77,7 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(OK) from None
         except KeyboardInterrupt:
-            complain("interrupted", "interrupted; nothing was undone", INTERRUPTED, fault="yours")
+            complain("interrupted", "interrupted; nothing is lost", INTERRUPTED, fault="yours")
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:  # the last line of defence: a bug is reported as one
             failure = _classify(error)
@@ -86,6 +87,12 @@ def command(function: Callable[P, R]) -> Callable[P, R]:
             raise typer.Exit(failure.exit_code) from None
 
     return guarded
+
+
+_MACHINE = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
+)
+"""Errors that tell of rights, space and limits on this machine, not of a mistake in the program."""
 
 
 def _classify(error: Exception) -> CommandFailed:
@@ -98,6 +105,9 @@ def _classify(error: Exception) -> CommandFailed:
         if error.code in UNREACHABLE_CODES:
             return CommandFailed(UNREACHABLE, error.code, error.detail, fault="not_yet")
         return CommandFailed(USAGE, error.code, error.detail)
+    if isinstance(error, OSError) and error.errno in _MACHINE:
+        where = f" ({error.filename})" if error.filename else ""
+        return CommandFailed(USAGE, "system", f"the system refuses: {error.strerror}{where}")
     what = f"{type(error).__name__}: {error}"
     hint = "this is a bug in Ostraka; set OSTRAKA_TRACEBACK=1 and run it again to see where"
     return CommandFailed(BUG, "bug", f"{what} ({hint})", fault="ours")
@@ -112,8 +122,9 @@ def complain(code: str, detail: str, exit_code: int, *, fault: str) -> None:
         print(json.dumps({"error": {"code": code, "detail": detail, "fault": fault, "exit_code": exit_code}}))
         return
     console = people(stderr=True)
-    console.print(f"✗ {detail}", style="red", markup=False, highlight=False)
-    console.print(f"  at fault: {_BLAME.get(fault, fault)} · {code}", style="dim", markup=False, highlight=False)
+    console.print(f"✗ {detail}", style="red", markup=False, highlight=False, emoji=False)
+    if exit_code != INTERRUPTED:  # whoever pressed Ctrl-C knows whose doing it was
+        console.print(f"  at fault: {_BLAME.get(fault, fault)} · {code}", style="dim", markup=False, highlight=False)
 
 
 def people(*, stderr: bool = False) -> "Console":
@@ -126,13 +137,13 @@ def people(*, stderr: bool = False) -> "Console":
 def say(text: str = "") -> None:
     """One line for people; never interpreted as markup, because names and memos are other people's texts."""
     if not output.as_json:
-        people().print(text, markup=False)
+        print(text, flush=True)  # a pipe is read while we go on
 
 
 def show(data: dict[str, Any]) -> None:
     """One object for programs."""
     if output.as_json:
-        print(json.dumps(data, ensure_ascii=False))
+        print(json.dumps(data, ensure_ascii=False), flush=True)
 
 
 def find_home(option: Path | None) -> Path:

@@ -5,9 +5,11 @@ import sys
 import typer
 
 from testnet.cli import faults, money, network, proofs, tools
+from testnet.cli.usage import RootCommand
 
 app = typer.Typer(
     name="ostraka",
+    cls=RootCommand,
     help="A sharded BFT ledger on your laptop: run it, use it, break it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

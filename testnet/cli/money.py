@@ -2,6 +2,7 @@
 
 import contextlib
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from testnet.cli.common import (
     FAILED,
     INTERRUPTED,
+    UNREACHABLE,
+    USAGE,
     CommandFailed,
     HomeOption,
     JsonOption,
@@ -71,19 +74,29 @@ def balance(
     as_json: JsonOption = False,
 ) -> None:
     """Show what an account has, on one shard or on all of them."""
+    from primitives.addresses import format_address
     from primitives.amounts import Amount, format_obol
+    from primitives.errors import Refused
     from testnet.network import connect
     from testnet.places import parse_who
 
     info = running(home)
     account = parse_who(who, info)
     wanted = [account.shard] if account.shard is not None else list(range(info.shards))
+    answers, silent = [], []
     with connect(info) as net:
-        answers = [net.account(shard, account.key) for shard in wanted]
+        for shard in wanted:
+            try:
+                answers.append(net.account(shard, account.key))
+            except Refused as refused:
+                if refused.code != "unreachable" or account.shard is not None:
+                    raise
+                silent.append(shard)
     show(
         {
             "account": account.name,
-            "address": answers[0].address,
+            "address": format_address(account.key),
+            "unreachable": silent,
             "balances": [
                 {
                     "shard": answer.shard,
@@ -100,6 +113,10 @@ def balance(
         waiting = f" · {answer.open_calls} calls in flight" if answer.open_calls else ""
         amount = format_obol(Amount(int(answer.balance)))
         say(f"{account.name}@{answer.shard}  {amount} obol at height {answer.height}{waiting}")
+    for shard in silent:
+        say(f"{account.name}@{shard}  unknown: no validator of shard {shard} answers; see `ostraka status`")
+    if silent:
+        raise typer.Exit(UNREACHABLE)
 
 
 @command
@@ -170,9 +187,10 @@ def _move(
     from testnet.places import seed_of
 
     source, destination = payer.shard or 0, payee.shard or 0
+    said = _memo_bytes(memo)
     with connect(info) as net:
         try:
-            sent = net.send(seed_of(payer, info), source, payee.key, destination, amount, memo.encode())
+            sent = net.send(seed_of(payer, info), source, payee.key, destination, amount, said)
         except SubmissionRefused as refused:
             if not output.as_json:
                 raise CommandFailed(FAILED, refused.code, refused.detail) from None
@@ -186,8 +204,25 @@ def _move(
         say(f"  follow it: ostraka wait {sent.id.hex()}")
 
 
+def _memo_bytes(memo: str) -> bytes:
+    """A memo as it goes into the transaction."""
+    from shards.limits import MAX_MEMO_BYTES
+
+    try:
+        raw = memo.encode()
+    except UnicodeEncodeError:
+        raise CommandFailed(USAGE, "bad_memo", "the memo is not valid UTF-8 text") from None
+    if len(raw) > MAX_MEMO_BYTES:
+        raise CommandFailed(USAGE, "bad_memo", f"a memo has at most {MAX_MEMO_BYTES} bytes, this one {len(raw)}")
+    return raw
+
+
 def _follow(net: "Network", sent: "Sent", timeout: float) -> None:
     """Wait for a transfer to settle and tell how it went; Ctrl-C only stops the waiting."""
+    from shards.traces import assemble_trace
+    from testnet.routes import why_waiting
+    from testnet.run_file import read_run
+
     console = people(stderr=True)
     waiting = console.status(f"{sent.id.hex()[:16]}… waiting") if console.is_terminal and not output.as_json else None
     try:
@@ -198,12 +233,16 @@ def _follow(net: "Network", sent: "Sent", timeout: float) -> None:
         where = f"it goes on by itself. Its id is {identity}; follow it with: ostraka wait {identity}"
         complain("interrupted", f"interrupted; {where}", INTERRUPTED, fault="not_yet")
         raise typer.Exit(INTERRUPTED) from None
-    found = net.trace(sent.id)
+    found = net.trace(sent.id) if settlement.blocks else assemble_trace([])
+    if settlement.outcome == "pending":
+        reasons = (settlement.detail, why_waiting(read_run(Path(net.info.home)) or net.info, found))
+        settlement = replace(settlement, detail="; ".join(reason for reason in reasons if reason))
     if sent.begun is None:
         settlement = replace(settlement, seconds=found.elapsed_ms / 1000)
     _report(settlement, net.draw(found) if found.root is not None else "")
     if settlement.outcome == "pending":
-        say(f"  not settled after {timeout:g} s; it goes on. Follow it: ostraka wait {sent.id.hex()}")
+        say(f"  not settled after {timeout:g} s ({settlement.detail})")
+        say(f"  it goes on; follow it: ostraka wait {sent.id.hex()}")
     if settlement.outcome != "settled":
         raise typer.Exit(FAILED)
 

@@ -131,7 +131,8 @@ def _announce(info: "RunInfo", manifest: "Manifest", seconds: float, *, resumed:
     faulty = (manifest.validators - 1) // 3
     relays = f"{manifest.relays} relay{'' if manifest.relays == 1 else 's'}"
     say(
-        f"ostraka {info.ostraka} · {info.shards} shard{'' if info.shards == 1 else 's'} × {info.validators} validators"
+        f"ostraka {info.ostraka} · {info.shards} shard{'' if info.shards == 1 else 's'} × {info.validators}"
+        f" validator{'' if info.validators == 1 else 's'}"
         f" (f={faulty}) · {relays} · home {shown_path(home)}{' · resumed' if resumed else ''}"
     )
     print_shards(info, reports)
@@ -212,7 +213,8 @@ def down(home: HomeOption = None, as_json: JsonOption = False) -> None:
     info = running(home)
     stop_launcher(Path(info.control))
     show({"home": info.home, "stopped": len(info.nodes)})
-    say(f"✓ stopped {len(info.nodes)} processes; the chain stays in {shown_path(Path(info.home))}")
+    count = len(info.nodes)
+    say(f"✓ stopped {count} process{'' if count == 1 else 'es'}; the chain stays in {shown_path(Path(info.home))}")
 
 
 @command
@@ -293,7 +295,10 @@ def logs(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what nodes have logged; works on a stopped testnet too."""
+    """Show what nodes have logged; works on a stopped testnet too.
+
+    --json prints one object with all lines; with --follow it prints one object for each line, as it comes.
+    """
     from testnet.logs import follow_logs, last_lines, log_files
 
     folder = find_home(home)
@@ -302,6 +307,9 @@ def logs(
         raise CommandFailed(
             USAGE, "no_logs", f"{shown_path(folder)} has no logs{' of ' + node if node else ''}; see `ostraka status`"
         )
+    if output.as_json and not follow:
+        show({"lines": [{"node": name, "line": line} for name, line in last_lines(files, lines)]})
+        return
     for name, line in last_lines(files, lines):
         _print_log_line(name, line)
     try:

@@ -1,5 +1,6 @@
 """`ostraka proof`, `verify`, `blocks`: what the chain says, and evidence of it that needs nobody's word."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -77,8 +78,10 @@ def verify(
     path = genesis or find_home(home) / "genesis.json"
     try:
         text, raw = path.read_text(encoding="utf-8"), file.read_bytes()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandFailed(USAGE, "cannot_read", f"cannot read a file: {error}") from None
+    except OSError as error:
+        raise CommandFailed(USAGE, "cannot_read", f"cannot read {error.filename}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CommandFailed(USAGE, "cannot_read", f"{path} is no genesis file: it is not UTF-8 text") from None
     context = parse_genesis(text)
     try:
         message = verify_message_proof(raw, context, ED25519)
@@ -142,8 +145,9 @@ def blocks(
     show({"shard": number, "blocks": [msgspec.to_builtins(block) for block in page]})
     if output.as_json:
         return
-    say(" height  items   bytes  level      time           id")
+    say(" height  items   bytes  level      time (UTC)           id")
     for block in page:
         level = "certified" if block.certified else "executed" if block.executed else "finalized"
         content = f"{block.height:>6}  {block.items:>5}  {block.size_bytes:>6}"
-        say(f" {content}  {level:<9}  {block.time_ms}  {block.block_id}")
+        moment = datetime.fromtimestamp(block.time_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        say(f" {content}  {level:<9}  {moment}  {block.block_id}")

@@ -4,6 +4,7 @@ import pytest
 
 from consensus.effects import BuildBlock, CheckBlock, Send, ServeArchive
 from consensus.events import ApplicationAdvanced, BlockChecked, Verdict
+from consensus.intake import MAX_FORGERIES_PER_SECOND
 from consensus.messages import (
     MAX_MESSAGE_BYTES,
     ArchiveAnswer,
@@ -24,8 +25,9 @@ from consensus.messages import (
     justification_hash,
 )
 from consensus.quorum import QuorumSignatures
+from consensus.tally import MAX_FORGERIES
 from primitives.codec import encode
-from primitives.identifiers import BlockId, Epoch, Height, Signature, View
+from primitives.identifiers import BlockId, Epoch, Height, Signature, ValidatorIndex, View
 from tests.consensus.makers import (
     CHAIN,
     GENESIS_MS,
@@ -589,3 +591,46 @@ def test_finalize_is_not_said_in_a_view_that_was_nullified() -> None:
     solo.hear(1, made.notarization)
     assert kinds(solo) == [Notarize, Nullify]
     assert Finalize not in kinds(solo)
+
+
+def test_blocks_that_a_leader_makes_up_are_forgotten_with_their_views() -> None:
+    solo = Solo()
+    good = None
+    for view in range(1, 80, 4):
+        # Its parent is nowhere and its height never comes, so no finalization ever passes it.
+        junk = make_block(solo.committee, BlockId(bytes([view]) * 32), 2**60, GENESIS_MS + 1, ())
+        solo.make(view, good, block=junk).arrive()
+        solo.hear(solo.others()[0], solo.nullification(view))
+        good = solo.make(view + 1, good)
+        good.arrive()
+        solo.hear(solo.others()[0], good.finalization)
+        assert solo.finalized == [good.block_id]
+        assert solo.replica.held_blocks <= 1
+
+
+def test_a_flood_of_forged_certificates_is_verified_only_so_often() -> None:
+    solo = Solo()
+    before = solo.scheme.verified
+    for view in range(1, 100):
+        forged = solo.certificate(Nullify(Epoch(0), View(view)))
+        rotten = QuorumSignatures(forged.quorum.signers, tuple(Signature(bytes(64)) for _ in forged.quorum.signatures))
+        solo.hear(3, Certificate(forged.statement, rotten))
+    assert solo.scheme.verified - before == MAX_FORGERIES_PER_SECOND * solo.committee.quorum
+    assert "too_many_forgeries" in solo.refusals[0]
+    made = solo.make(1)
+    made.arrive()
+    assert solo.said == [made.notarize], "whoever else speaks is heard"
+    solo.wait(1000)
+    solo.hear(3, solo.nullification(1))
+    assert solo.replica.view == 2, "and so is the liar, a second later"
+
+
+def test_votes_that_their_sender_did_not_sign_are_verified_only_so_often() -> None:
+    solo = Solo()
+    one, other = solo.make(1), solo.make(1, item=b"other")
+    solo.hear(2, solo.vote(one.notarize, 2))
+    before = solo.scheme.verified
+    for number in range(100):
+        solo.hear(2, Vote(other.notarize, ValidatorIndex(2), Signature(bytes([number]) * 64)))
+    assert solo.scheme.verified - before == MAX_FORGERIES
+    assert solo.blames == []

@@ -20,6 +20,7 @@ from shards.genesis import Allocation, ChainContext, Genesis, GenesisShard
 from shards.node.client import NodeClient
 from shards.node.clock import system_clock
 from shards.node.config import NodeConfig
+from shards.node.folder import mark_new
 from shards.node.process import run_validator
 from shards.node.tls import make_certificate
 from shards.transactions import Operation, Transaction, sign_transaction
@@ -86,6 +87,9 @@ def make_configs(home: Path, context: ChainContext, shard: int = 0, rules: Rules
     size = context.committee(ShardId(shard)).size
     sockets = [(bound_socket(), bound_socket()) for _ in range(size)]
     peers = [p2p.getsockname() for p2p, _ in sockets]
+    for index in range(size):
+        if not (home / f"s{shard}-v{index}").exists():
+            mark_new(home / f"s{shard}-v{index}")
     return [
         NodeConfig(
             home=home / f"s{shard}-v{index}",

@@ -398,7 +398,7 @@ async def test_a_flush_that_fails_while_stopping_is_told(log: Log) -> None:
 
     async with Rig(log, lambda _: (), open_gate=True) as rig:
         rig.flusher.batches = [batch_of(1)]
-        rig.flusher.write = broken  # type: ignore[method-assign]
+        rig.flusher.write = broken  # type: ignore[assignment, method-assign]
         with pytest.raises(StorageFault, match="EIO"):
             await rig.driver.close()
 

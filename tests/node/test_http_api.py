@@ -18,6 +18,7 @@ from primitives.amounts import Amount, pack_amount
 from primitives.errors import Refused
 from primitives.identifiers import Milliseconds, ShardId
 from primitives.signatures import ED25519
+from shards.bundles import decode_bundle
 from shards.commitments import certificate_decoder
 from shards.light_client import LightClient
 from shards.node.api_types import CertifiedEvent, ExecutedEvent, FinalizedEvent, TransactionAnswer
@@ -121,6 +122,13 @@ async def test_a_message_reaches_its_shard_through_the_bundle_endpoints_and_can_
         assert streams is not None
         assert [(head.destination, head.end) for head in streams.heads] == [(1, 1)]
         assert await home.streams(after=10**9) is None
+        # A relay always waits for messages; when none come it must still get what acknowledges the reply.
+        acknowledgement = await home.bundle(1, 1, wait_ms=10)
+        assert acknowledgement is not None
+        opened = decode_bundle(acknowledgement)
+        assert (opened.bodies, opened.head.ack_next) == ((), 1)
+        assert (await away.submit_bundle(acknowledgement)).status == "accepted"
+        assert await home.bundle(1, 9, wait_ms=10) is None
 
 
 async def test_a_bad_submission_is_refused_with_a_reason_and_a_batch_keeps_its_order(tmp_path: Path) -> None:
@@ -163,6 +171,19 @@ async def test_events_are_resumed_without_a_gap_or_a_repetition(tmp_path: Path) 
             assert heights == list(range(1, len(heights) + 1)), kind
         live = await collect(client, "", 3)
         assert live[0].event.height > second[0].event.height
+
+
+async def test_a_reconnecting_browser_goes_on_where_it_was_though_its_address_names_an_older_cursor(
+    tmp_path: Path,
+) -> None:
+    rules = Rules(min_block_interval_ms=10, idle_interval_ms=40)
+    async with running(make_configs(tmp_path, make_context(validators=1), rules=rules)) as net:
+        [client] = net.clients
+        await until(lambda: behind(client, 3))
+        url, headers = client.base_url + "/v1/events?after=0.0.0", {"Last-Event-ID": "2.2.2"}
+        async with asyncio.timeout(20), net.session.get(url, headers=headers) as stream:
+            text = await anext(line async for line in stream.content if line.startswith(b"data:"))
+        assert b'"height":3,' in text
 
 
 async def behind(client: NodeClient, height: int) -> bool:

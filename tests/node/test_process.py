@@ -30,7 +30,7 @@ from shards.node.api_types import StatusAnswer
 from shards.node.client import NodeClient, NodeUnavailable
 from shards.node.config import NodeConfig, read_key_file
 from shards.node.faults import BadConfiguration, ExitCode
-from shards.node.folder import FolderLock
+from shards.node.folder import NEW, FolderLock, mark_new
 from shards.node.process import run_validator
 from shards.node.state_store import StateStore
 from shards.node.storage import LmdbStore
@@ -77,6 +77,7 @@ class Process:
         genesis = folder / "genesis"
         genesis.write_bytes(encode(context.genesis))
         self.home = folder / f"v{index}"
+        mark_new(self.home)
         self._command = [sys.executable, "-c", MAIN, str(self.home), str(genesis), str(index), json.dumps(ports)]
         self.start()
 
@@ -248,6 +249,24 @@ async def test_a_state_or_a_chain_put_back_from_an_older_copy_is_refused(tmp_pat
     shutil.rmtree(config.home / "chain")
     (tmp_path / "old chain").rename(config.home / "chain")
     assert await ended(config) == ExitCode.STORAGE
+
+
+async def test_a_validator_whose_folder_was_emptied_signs_only_when_it_cannot_contradict_itself(tmp_path: Path) -> None:
+    context, rules = make_context(), Rules(min_block_interval_ms=10, idle_interval_ms=50, allowed_drift_ms=300)
+    configs = make_configs(tmp_path, context, rules=rules)
+    assert (configs[3].home / NEW).exists()
+    async with running(configs) as net:
+        await at_height(net.clients[3], 3)
+        assert not (configs[3].home / NEW).exists(), "the mark is for the first start only"
+    shutil.rmtree(configs[3].home)
+    again = make_configs(tmp_path, context, rules=rules)
+    shutil.rmtree(again[3].home, ignore_errors=True)  # not marked: nobody but the chain's maker does that
+    async with running(again) as net:
+        height = (await at_height(net.clients[0], 4)).executed_height
+        await at_height(net.clients[3], height + 30)
+    notes = [line["name"] for line in map(json.loads, (again[3].home / "log.jsonl").read_text().splitlines())
+             if line["event"] == "note" and line["level"] == "error"]  # fmt: skip
+    assert notes == ["journal_lost", "signing_again"]
 
 
 async def test_a_lost_chain_is_refused_and_a_lost_state_is_made_again(tmp_path: Path) -> None:

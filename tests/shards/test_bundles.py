@@ -19,7 +19,7 @@ from primitives.signatures import ED25519
 from shards import bundles
 from shards.bundles import Bundle, assemble_bundle, bundle_gas, decode_bundle, verify_bundle
 from shards.commitments import CommitmentCertificate
-from shards.gas import MESSAGE_GAS, REPLY_GAS
+from shards.gas import MESSAGE_GAS, PROOF_SIGNATURE_GAS, REPLY_GAS
 from shards.limits import MAX_BUNDLE_BYTES, MAX_BUNDLE_MESSAGES, MAX_MESSAGE_BYTES
 from shards.streams import StreamHead
 from tests.shards.builders import TestChain, certify
@@ -276,10 +276,11 @@ def test_gas_is_what_was_attached_and_never_less_than_consuming_costs() -> None:
         b"junk": MESSAGE_GAS,
     }
     captured = CapturedShard(CHAIN, SOURCE)
+    proof = bundle_gas(captured.bundle(HERE, []))
+    assert proof == 3 * PROOF_SIGNATURE_GAS, "an empty one is not for nothing: its signatures are verified"
     for body, gas in bodies.items():
-        assert bundle_gas(captured.bundle(HERE, [body])) == gas
-    assert bundle_gas(captured.bundle(HERE, list(bodies))) == sum(bodies.values())
-    assert bundle_gas(captured.bundle(HERE, [])) == 0
+        assert bundle_gas(captured.bundle(HERE, [body])) == proof + gas
+    assert bundle_gas(captured.bundle(HERE, list(bodies))) == proof + sum(bodies.values())
 
 
 def assembled(bodies: list[bytes]) -> Bundle:

@@ -208,8 +208,19 @@ def test_a_forged_replacement_does_nothing_before_its_signature_is_verified() ->
 def test_what_a_pending_block_holds_is_not_replaced() -> None:
     world = World()
     old = world.submit(make())
-    world.pool.on_proposed([old, parse_transaction(make(CAROL))])
+    world.pool.on_proposed([old, parse_transaction(make(CAROL))], time_ms=NOW + 5)
     assert world.refusal(make(fee=1000)).code == "already_proposed"
+    world.pool.on_executed([], now_ms=NOW + 4)
+    assert world.refusal(make(fee=1000)).code == "already_proposed"
+
+
+def test_what_only_a_dead_block_held_is_replaced_again() -> None:
+    world = World()
+    old = world.submit(make())
+    world.pool.on_proposed([old], time_ms=NOW + 5)
+    world.pool.on_executed([], now_ms=NOW + 5)
+    new = world.submit(make(fee=1000))
+    assert world.select() == [new]
 
 
 # --- when it is full --------------------------------------------------------------------------------------------------
@@ -264,11 +275,22 @@ def test_of_equal_ones_the_latest_goes() -> None:
 def test_what_a_pending_block_holds_is_not_evicted() -> None:
     world = World()
     waiting = [world.submit(make(each)) for each in (ALICE, BOB, CAROL)]
-    world.pool.on_proposed(waiting)
+    world.pool.on_proposed(waiting, time_ms=NOW + 5)
     assert world.refusal(make(DAVE, fee=1000)).code == "mempool_full"
     world.accounts[BOB.key] = world.at(1)
     world.pool.on_executed([waiting[1]], now_ms=NOW)
     world.submit(make(DAVE))
+
+
+@pytest.mark.usefixtures("three_at_most")
+def test_what_only_a_dead_block_held_is_evicted_again() -> None:
+    world = World()
+    waiting = [world.submit(make(each)) for each in (ALICE, BOB, CAROL)]
+    world.pool.on_proposed(waiting, time_ms=NOW + 5)
+    assert world.refusal(make(DAVE, fee=1000)).code == "mempool_full"
+    world.pool.on_executed([], now_ms=NOW + 5)
+    world.submit(make(DAVE, fee=1000))
+    assert world.pool.get(waiting[2].id) is None
 
 
 @pytest.mark.usefixtures("three_at_most")

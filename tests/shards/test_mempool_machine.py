@@ -47,7 +47,7 @@ class MempoolMachine(RuleBasedStateMachine):
         self.now = NOW
         self.world = World(balance=6000)
         self.waiting: dict[TransactionId, SignedTransaction] = {}
-        self.proposed: set[TransactionId] = set()
+        self.proposed: dict[TransactionId, int] = {}
 
     def teardown(self) -> None:
         for each in self._patches:
@@ -150,8 +150,8 @@ class MempoolMachine(RuleBasedStateMachine):
         turns = Counter(each.body.sender for each in chosen)
         if chosen and gas >= 9000 and items == 12 and not blocked:
             assert len(turns) > 1 or self.ready_senders(next_nonce) <= 1
-        self.world.pool.on_proposed(chosen)
-        self.proposed.update(each.id for each in chosen)
+        self.world.pool.on_proposed(chosen, time_ms=self.now + 1)
+        self.proposed.update((each.id, self.now + 1) for each in chosen)
         if execute:
             self.execute(chosen)
 
@@ -167,7 +167,11 @@ class MempoolMachine(RuleBasedStateMachine):
             self.world.accounts[key] = self.world.at(account.nonce + 1, balance=left)
             del self.waiting[each.id]
         self.world.pool.on_executed(chosen, now_ms=self.now)
+        self.blocks_die()
         self.drop_expired()
+
+    def blocks_die(self) -> None:
+        self.proposed = {each: time_ms for each, time_ms in self.proposed.items() if time_ms > self.now}
 
     @rule(who=st.integers(0, 5))
     def another_leader_includes_what_is_not_here(self, who: int) -> None:
@@ -178,6 +182,7 @@ class MempoolMachine(RuleBasedStateMachine):
         raw = bytes(64) + encode(body_of(SENDERS[who], account.nonce, fee=7))
         self.world.accounts[key] = self.world.at(account.nonce + 1, balance=unpack_amount(account.balance) - 2500)
         self.world.pool.on_executed([parse_transaction(raw)], now_ms=self.now)
+        self.blocks_die()
         self.drop_expired()
         mine = self.of(key)
         if account.nonce in mine:

@@ -10,7 +10,8 @@ from primitives.signatures import ED25519
 from shards import pruning, queries
 from shards.bundles import Bundle, decode_bundle, verify_bundle
 from shards.chain_store import certificate_writes, execution_writes
-from shards.limits import MAX_BUNDLE_MESSAGES
+from shards.gas import MESSAGE_GAS, PROOF_SIGNATURE_GAS
+from shards.limits import LOCAL_GAS, MAX_BUNDLE_MESSAGES
 from shards.messages import Call, Outcome, Reply
 from shards.queries import Level, MessageState
 from shards.transactions import SignedTransaction, parse_transaction, transaction_id
@@ -223,6 +224,19 @@ def test_a_bundle_keeps_within_its_bounds_but_always_makes_progress(chain: Store
     least = bundle_of(chain, 3, max_bytes=1)
     assert least is not None
     assert len(least.bodies) == 1
+
+
+def test_a_bundle_ends_where_a_block_has_no_more_gas_for_it(
+    chain: StoredChain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = chain.accounts[:2]
+    chain.run(0, [chain.remote(0, alice, 1, bob, 1, nonce) for nonce in range(5)])
+    proof = 3 * PROOF_SIGNATURE_GAS
+    for messages, gas in ((5, 5 * MESSAGE_GAS), (3, 4 * MESSAGE_GAS - 1), (1, MESSAGE_GAS), (1, 0)):
+        monkeypatch.setattr(queries, "BLOCK_GAS", LOCAL_GAS + proof + gas)
+        raw = queries.bundle_for(chain.stores[0], chain.context, ZERO, ONE, SequenceNumber(0))
+        assert raw is not None
+        assert len(decode_bundle(raw).bodies) == messages
 
 
 def test_a_bundle_for_nobody_or_for_what_is_long_gone_is_refused(chain: StoredChain) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -60,3 +61,17 @@ class Shell:
         """SIGKILL of every process, as a power cut would have it."""
         for pid in self.pids():
             os.kill(pid, signal.SIGKILL)
+
+
+def take_behind_a_free_one(taken: socket.socket) -> int:
+    """Listen on a port, whose number is returned, such that the one before it is free."""
+    while True:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            number = int(free.getsockname()[1]) + 1
+        try:
+            taken.bind(("127.0.0.1", number))
+        except (OSError, OverflowError):
+            continue
+        taken.listen()
+        return number

@@ -1,5 +1,6 @@
 """The command line where it needs no testnet: help, refusals, exit codes, what it says whose fault it is."""
 
+import errno
 import json
 import resource
 import subprocess
@@ -198,3 +199,80 @@ def test_help_imports_nothing_heavy() -> None:
     script = f"import sys, testnet.cli.main; print([name for name in {heavy} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert shown.stdout.strip() == "[]"
+
+
+WRONG_USE: list[list[str]] = [
+    ["explode"],
+    ["transfer", "alice"],
+    ["transfer", "alice", "bob@1", "-5"],
+    ["blocks", "0", "--last", "0"],
+    ["up", "--shards", "x"],
+    ["fault", "kill"],
+    ["balance", "alice", "bob"],
+]
+
+
+@pytest.mark.parametrize("arguments", WRONG_USE, ids=" ".join)
+def test_wrong_use_is_one_object_for_programs_too(arguments: list[str]) -> None:
+    result = run(*arguments, "--json")
+    assert result.exit_code == common.USAGE
+    error = json.loads(result.output)["error"]
+    assert (error["code"], error["fault"], error["exit_code"]) == ("usage", "yours", 2)
+
+
+def test_a_negative_amount_is_not_taken_for_an_option_without_a_word() -> None:
+    for arguments in (["transfer", "alice", "bob@1", "-5"], ["faucet", "alice", "-.5"]):
+        assert "a number here cannot be negative" in run(*arguments).output
+
+
+def test_a_home_that_cannot_be_one_is_not_a_bug_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for home in (tmp_path / "file", tmp_path / "file" / "below"):
+        result = run("up", "--detach", "--home", str(home), "--json")
+        assert result.exit_code == common.USAGE
+        assert json.loads(result.output)["error"]["code"] == "bad_home"
+
+
+def test_a_full_disk_is_told_as_what_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def full(_home: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "run.json")
+
+    monkeypatch.setattr("testnet.doctor.examine", full)
+    result = run("doctor", "--home", str(tmp_path))
+    assert result.exit_code == common.USAGE
+    assert "No space left on device (run.json)" in result.output
+
+
+def test_logs_are_one_object_for_programs(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    folder = home / "nodes" / "s0-v0"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "log").write_text("one\ntwo\nthree\n")
+    result = run("logs", "s0/v0", "-n", "2", "--home", str(home), "--json")
+    assert json.loads(result.output) == {
+        "lines": [{"node": "s0/v0", "line": "two"}, {"node": "s0/v0", "line": "three"}]
+    }
+
+
+def test_files_that_cannot_be_verified_are_named(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    (tmp_path / "x.proof").write_bytes(b"x")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for file, genesis in (("absent", home / "genesis.json"), ("x.proof", tmp_path / "binary")):
+        result = run("verify", str(tmp_path / file), "--genesis", str(genesis), "--json")
+        assert result.exit_code == common.USAGE
+        assert str(tmp_path / ("binary" if file == "x.proof" else file)) in json.loads(result.output)["error"]["detail"]
+
+
+def test_a_reader_who_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    folder = home / "nodes" / "s0-v0"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "log").write_text("line\n" * 50_000)
+    command = [sys.executable, "-m", "testnet.cli.main", "logs", "s0/v0", "-n", "50000", "--home", str(home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert (process.wait(), process.stderr.read()) == (common.OK, b"")

@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, Literal, cast
 
 import aiohttp
+import msgspec
 import pytest
 
 from primitives.errors import Refused
-from primitives.identifiers import PublicKey, TransactionId
+from primitives.identifiers import Height, Milliseconds, PublicKey, ShardId, TransactionId
 from shards.node import api_types as api
 from shards.node.client import NodeClient, NodeUnavailable
+from shards.trace_parts import Hop, HopKind, TracePart
 from testnet import client, gateway
 from testnet.client import AsyncNetwork, Outcome, Sent, judge
 from testnet.development_keys import account_seed
@@ -200,3 +203,44 @@ async def test_a_transfer_that_does_not_settle_in_time_is_pending() -> None:
     network = network_of(OneShard(forgets=10**9))
     sent = await network.send(account_seed("alice"), 0, PublicKey(bytes(32)), 0, 5)
     assert (await network.wait(sent, 0.01)).outcome == "pending"
+
+
+class GoneShard(OneShard):
+    """A shard of which no validator answers."""
+
+    async def ask(self, question: Callable[[Any], Awaitable[Any]]) -> Any:
+        raise Refused("unreachable", "no validator answers")
+
+    async def ask_quorum(self, question: Callable[[Any], Awaitable[Any]]) -> list[Any]:
+        raise Refused("unreachable", "no validator answers")
+
+
+async def test_a_transfer_whose_shard_went_away_is_pending_and_not_lost_sight_of() -> None:
+    settlement = await network_of(GoneShard()).wait(SENT, 0.01)
+    assert (settlement.id, settlement.outcome, settlement.detail) == (SENT.id, "pending", "no validator answers")
+
+
+async def test_a_transaction_is_found_on_the_shards_that_answer() -> None:
+    network = network_of(GoneShard())
+    with pytest.raises(Refused, match="unreachable"):
+        await network.find(SENT.id)
+    network.info = msgspec.structs.replace(network.info, shards=2)
+    network._gateways = (*network._gateways, cast(ShardGateway, OneShard(forgets=-1)))
+    assert (await network.find(SENT.id)).source == 1
+
+
+async def test_a_trace_is_drawn_from_the_shards_that_answer() -> None:
+    class Here(OneShard):
+        async def trace(self, wanted: bytes) -> Any:
+            hop = Hop(
+                shard=ShardId(1), height=Height(3), index=0, time_ms=Milliseconds(7), kind=HopKind.TRANSACTION,
+                outcome="ok", detail="", gas=1, sent=(), block_times_ms=(Milliseconds(7),),
+            )  # fmt: skip
+            part = TracePart(trace_id=TransactionId(wanted), hops=(hop,))
+            return SimpleNamespace(encoded_part=msgspec.msgpack.encode(part).hex())
+
+    network = network_of(GoneShard())
+    with pytest.raises(Refused, match="unreachable"):
+        await network.trace(SENT.id)
+    network._gateways = (*network._gateways, cast(ShardGateway, Here()))
+    assert (await network.trace(SENT.id)).blocks == 1

@@ -1,5 +1,6 @@
 """The launcher with real processes that do next to nothing: forking, signals, ports, locks, death."""
 
+import errno
 import os
 import signal
 import socket
@@ -13,8 +14,9 @@ from primitives.errors import Refused
 from testnet.control import ask, stop_launcher, stream
 from testnet.home import HomeLock
 from testnet.orphans import end_orphans
-from testnet.run_file import NodeRun, read_run
+from testnet.run_file import NodeRun, RunInfo, read_run, write_run
 from tests.testnet.conftest import Homes, reap
+from tests.testnet.real import take_behind_a_free_one
 
 pytestmark = pytest.mark.real
 
@@ -84,7 +86,7 @@ def test_a_killed_node_refuses_connections_at_once_and_stays_down(homes: Homes) 
     assert (killed["state"], killed["signal"]) == ("killed", "SIGKILL")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port(victim.api)))
-    with pytest.raises(Refused, match=r"not_running.*fault restart s0/v0"):
+    with pytest.raises(Refused, match=r"node_down.*fault restart s0/v0"):
         ask(Path(info.control), {"do": "kill", "node": victim.name})
 
 
@@ -165,9 +167,7 @@ def test_two_launchers_do_not_share_a_home(homes: Homes) -> None:
 
 def test_a_taken_port_is_named_and_nothing_is_left_running(homes: Homes) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        number = taken.getsockname()[1]
+        number = take_behind_a_free_one(taken)
         with pytest.raises(Refused, match=rf"port_taken: port {number} \(API\)"):
             homes.start(port=number - 1)
     HomeLock(homes.root / "home").release()
@@ -198,6 +198,22 @@ def test_after_everything_was_killed_the_home_starts_again(homes: Homes) -> None
         ask(Path(launched.info.control), {"do": "status"})
     again = homes.start().info
     assert answer_of(port(again.nodes[0].api)) == str(again.nodes[0].pid).encode()
+
+
+def test_the_launcher_outlives_a_full_disk_and_stops_the_rest(homes: Homes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(home: Path, info: RunInfo) -> None:
+        if any(node.state == "killed" for node in info.nodes):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write_run(home, info)
+
+    monkeypatch.setattr("testnet.launcher.write_run", full)
+    info = homes.start().info
+    assert info.nodes[0].pid is not None
+    os.kill(info.nodes[0].pid, signal.SIGKILL)
+    until(lambda: ask(Path(info.control), {"do": "status"})["nodes"][0]["state"] == "killed")
+    assert not gone(info.nodes[1].pid)
+    stop_launcher(Path(info.control))
+    assert gone(info.nodes[1].pid)
 
 
 def test_a_reused_pid_in_a_stale_pid_file_is_left_alone(tmp_path: Path) -> None:

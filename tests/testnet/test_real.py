@@ -19,7 +19,7 @@ from testnet.client import SubmissionRefused
 from testnet.demo import run_demo
 from testnet.manifest import parse_manifest
 from testnet.network import connect, read_home
-from tests.testnet.real import COMMAND, Shell
+from tests.testnet.real import COMMAND, Shell, take_behind_a_free_one
 
 pytestmark = pytest.mark.real
 
@@ -87,6 +87,8 @@ def test_a_transfer_that_nobody_can_pay_is_refused_with_exit_code_1(net: Shell) 
         (["transfer", "alice", "bob@7", "1"], "there is no shard '7'"),
         (["transfer", "alice", "bob@1", "1.0000001"], "is not an amount"),
         (["transfer", "alice@0", "bob@1", "1", "--from-shard", "1"], "say it once"),
+        (["transfer", "alice", "bob@1", "1", "--memo", "é" * 40], "at most 64 bytes, this one 80"),
+        (["transfer", "alice", "bob@1", "1", "--memo", "\udcff"], "not valid UTF-8"),
         (["balance", "osk1qqqq"], "bad_address"),
         (["trace", "zz"], "is not the id of a transaction"),
         (["fault", "kill", "s9/v9"], "there is no node"),
@@ -182,9 +184,36 @@ def test_without_a_quorum_a_transfer_is_pending_and_settles_when_it_is_back(net:
     assert net.json("wait", pending["id"])["outcome"] == "settled"
 
 
+def test_after_a_transfer_the_relay_brings_the_acknowledgement_too_and_rests(net: Shell) -> None:
+    assert net.json("transfer", "alice", "bob@1", "1")["outcome"] == "settled"
+    deadline = time.monotonic() + 20
+    with connect(read_home(net.home)) as ledger:
+        while True:
+            heads = [*ledger.streams(0).heads, *ledger.streams(1).heads]
+            if all(head.begin == head.end for head in heads):
+                break
+            assert time.monotonic() < deadline, heads
+
+
+def test_with_a_shard_gone_what_is_known_is_shown_and_no_transfer_is_lost_sight_of(net: Shell) -> None:
+    for index in range(4):
+        net.run("fault", "kill", f"s1/v{index}")
+    try:
+        partial = net.json("balance", "alice", code=3)
+        assert ([each["shard"] for each in partial["balances"]], partial["unreachable"]) == ([0], [1])
+        pending = net.json("transfer", "alice", "bob@1", "1", "--timeout", "1", code=1)
+        assert pending["outcome"] == "pending"
+        assert "in flight: 1 obol" in net.run("trace", pending["id"]).stdout
+    finally:
+        for index in range(4):
+            net.run("fault", "restart", f"s1/v{index}", "--no-wait")
+    assert net.json("wait", pending["id"])["outcome"] == "settled"
+
+
 def test_a_dead_relay_delays_and_a_restarted_one_delivers(net: Shell) -> None:
     net.run("fault", "kill", "r0")
     pending = net.json("transfer", "alice", "bob@1", "1", "--timeout", "1", code=1)
+    assert "no relay runs (r0 is killed)" in pending["detail"]
     net.run("fault", "restart", "r0")
     assert net.json("wait", pending["id"])["outcome"] == "settled"
 
@@ -217,9 +246,7 @@ def test_after_sigkill_of_everything_nothing_acknowledged_is_lost(alone: Shell) 
 
 def test_a_port_that_is_taken_is_named_and_nothing_runs(alone: Shell) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        number = taken.getsockname()[1]
+        number = take_behind_a_free_one(taken)
         (alone.folder / "ostraka.toml").write_text(f"shards = 1\n[ports]\napi = {number - 1}\n")
         failed = alone.run("up", "--detach", code=2)
     assert f"port {number} (the API of s0/v1)" in failed.stderr

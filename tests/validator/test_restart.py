@@ -13,15 +13,19 @@ from consensus.messages import Vote, decode_message
 from consensus.pacing import Rules
 from primitives.codec import encode
 from primitives.errors import Refused
-from primitives.identifiers import Hash, ShardId
+from primitives.identifiers import Hash, ShardId, ValidatorIndex
+from primitives.signatures import ED25519
 from primitives.storage import Write, integer_key
 from shards import chain_store
+from shards.commitments import Commitment, CommitmentSignature, signing_bytes
 from shards.outcome import Execution
 from shards.queries import transaction_status
 from shards.transactions import transaction_id
 from shards.validator import wire
+from shards.validator.certifier import verify_double_signing
 from shards.validator.effects import Halt
-from tests.shards.builders import certify
+from shards.validator.events import PeerSent
+from tests.shards.builders import certify, validator_seed
 from tests.support.core_pump import Node, Pump
 
 
@@ -201,6 +205,46 @@ def test_a_certificate_for_another_result_than_the_own_one_halts() -> None:
     pump.run(0)
     assert "certified another result" in node.halted
     assert [note.name for note in node.notes].count("blame") == 3, "each of them has signed two commitments"
+
+
+def test_evidence_is_kept_once_for_each_offence_and_remembered_after_a_restart() -> None:
+    pump = busy_pump()
+    node = pump.nodes[0][1]
+    height = node.core.ledger.height
+    for number in range(3):
+        other = replace(node.core.ledger.commitment, state_root=Hash(bytes([number]) * 32))
+        pump.post(pump.nodes[0][2], 1, signed_by(2, other))
+        pump.run(0)
+    assert node.core.ledger.height == height
+    assert [note.name for note in node.notes].count("blame") == 1
+    ((_, evidence),) = node.store.scan(chain_store.EVIDENCE)
+    assert verify_double_signing(evidence, pump.chain.context.committee(ShardId(0)), ED25519) == 2
+    assert node.core.status().blamed == (2,)
+    node.kill()
+    node.start()
+    assert node.core.status().blamed == (2,)
+
+
+def signed_by(signer: int, commitment: Commitment) -> bytes:
+    signature = ED25519.sign(validator_seed(0, signer), signing_bytes(commitment))
+    vote = CommitmentSignature(commitment, ValidatorIndex(signer), signature)
+    return wire.pack(wire.PeerKind.COMMITMENT_SIGNATURE, encode(vote))
+
+
+def test_more_than_f_other_results_are_a_loud_note_said_once() -> None:
+    pump = busy_pump()
+    node = pump.nodes[0][0]
+    pump.lost = lambda sender, receiver, raw: raw[0] in {wire.PeerKind.COMMITMENT_SIGNATURE, wire.PeerKind.CERTIFICATE}
+    alice, bob = pump.chain.accounts[:2]
+    pump.submit(0, [pump.chain.local(0, alice, bob, 5, 3)])
+    pump.run(300)
+    right = node.core.ledger.commitment
+    wrong = replace(right, state_root=Hash(b"\x13" * 32))
+    for signer, commitment, notes in ((1, right, 0), (2, wrong, 0), (2, wrong, 0), (3, wrong, 1), (3, wrong, 1)):
+        node.hear(PeerSent(ValidatorIndex(signer), signed_by(signer, commitment)))
+        assert [note.name for note in node.notes].count("split_result") == notes
+    assert next(note.detail for note in node.notes if note.name == "split_result").startswith("validators (2, 3)")
+    assert node.halted == "", "it may be the others who are wrong"
 
 
 @pytest.mark.parametrize("damage", ["an older journal", "another state"])
