@@ -8,7 +8,6 @@ from hashlib import sha256
 from typing import Annotated
 
 from msgspec import Meta
-from primitives.merkle import leaf_hash, tree_root
 
 from primitives.codec import Decoder, Record, encode
 from primitives.errors import Refused
@@ -26,6 +25,7 @@ from primitives.identifiers import (
     MillisecondsField,
     ShardIdField,
 )
+from primitives.merkle import leaf_hash, tree_root
 
 MAX_BLOCK_BYTES = 2 * 1024 * 1024
 """A block crosses the wire whole, n - 1 times; at 2 MiB a full one still takes well under a view timeout."""
