@@ -1,4 +1,4 @@
-"""A simulated network is a web of references of some 50 MB; it goes when its test does, not when the collector likes."""
+"""A simulated network is a web of references of some 50 MB; it goes with its test, not when the collector likes."""
 
 import gc
 from collections.abc import Iterator
