@@ -33,18 +33,18 @@ def _sweep(settings: SimulationSettings, name: str, chunk: int, step: int) -> No
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_a_validator_killed_at_any_effect_boundary_of_one_shard_comes_back_whole(chunk: int) -> None:
-    _sweep(ONE_SHARD, "s0v1", chunk, 5)
+def test_a_validator_killed_at_every_effect_boundary_of_one_shard_comes_back_whole(chunk: int) -> None:
+    _sweep(ONE_SHARD, "s0v1", chunk, 1)
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
-def test_a_validator_killed_at_any_effect_boundary_between_two_shards_comes_back_whole(chunk: int) -> None:
+def test_a_validator_killed_at_a_sample_of_effect_boundaries_between_two_shards_comes_back_whole(chunk: int) -> None:
     _sweep(TWO_SHARDS, "s1v2", chunk, 27)
 
 
-def test_a_lonely_validator_survives_a_kill_at_its_boundaries() -> None:
+def test_a_lonely_validator_survives_a_kill_at_every_boundary() -> None:
     alone = replace(ONE_SHARD, validators=1, seconds=8)
-    for boundary in range(2, _boundaries(alone, "s0v0"), 7):
+    for boundary in range(1, _boundaries(alone, "s0v0")):
         report = run_simulation(replace(alone, crash_boundary=("s0v0", boundary)))
         assert report.passed, report.text()
         assert report.counts["crashes"] == 1
