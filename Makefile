@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CODE := primitives consensus shards relay testnet
+RUNTIME_VENV := .venv/runtime
 
-.PHONY: setup check test demo clean lock format
+.PHONY: setup check test demo clean lock format runtime
 
 setup: $(READY)
 
@@ -35,6 +35,13 @@ demo: $(READY)
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Rebuild the image that contracts run on. Another image is another protocol version: all validators change together.
+# Its tool has an environment of its own, inside of the other one, because nobody else needs it.
+runtime: $(READY)
+	$(PYTHON) -m venv $(RUNTIME_VENV)
+	$(RUNTIME_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r contracts/runtime/requirements.txt
+	$(RUNTIME_VENV)/bin/python -m contracts.runtime.build
 
 # Renew the lock after a change of dependencies (needs uv).
 lock:

@@ -4,6 +4,7 @@ The checksum finds any four mistyped characters of an address; what it refuses n
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from primitives.errors import Refused, invariant
 from primitives.identifiers import PublicKey
@@ -14,6 +15,9 @@ PREFIX = "osk"
 MAX_TEXT = 90
 """Characters; the checksum's guarantee ends there (BIP-173)."""
 
+KNOWN_ADDRESSES = 16_384
+"""Kept in both forms, a few megabytes: the checksum takes longer than all else that a contract is told."""
+
 _CHECKSUM_LENGTH = 6
 _BECH32M_CONSTANT = 0x2BC830A3
 _ALPHABET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
@@ -21,12 +25,14 @@ _VALUES = {letter: value for value, letter in enumerate(_ALPHABET)}
 _GENERATORS = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 
 
+@lru_cache(maxsize=KNOWN_ADDRESSES)
 def format_address(key: PublicKey) -> str:
     """Write a 32-byte public key as its 62-character address."""
     invariant(len(key) == PUBLIC_KEY_BYTES, "an address is a 32-byte public key")
     return _encode(PREFIX, _regroup(key, 8, 5))
 
 
+@lru_cache(maxsize=KNOWN_ADDRESSES)
 def parse_address(text: str) -> PublicKey:
     """Read an address.
 

@@ -8,10 +8,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("primitives", "consensus", "shards", "relay", "testnet")
+PACKAGES = ("primitives", "consensus", "contracts", "ostraka_contract", "shards", "relay", "testnet")
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 50
-SHELLS = ("shards/node/", "relay/service", "testnet/")
+SHELLS = (
+    "shards/node/",
+    "relay/service",
+    "testnet/",
+    "contracts/machine/",
+    "contracts/runtime/",
+    "contracts/worker/",
+    # What runs in the machine is asynchronous by nature; its scheduler is deterministic, see test_hostile.
+    "ostraka_contract/",
+)
 
 
 def sources() -> list[Path]:

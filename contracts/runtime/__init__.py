@@ -1,0 +1,1 @@
+"""The runtime image: its recipe, its loader and the compiled form it is cached in."""

@@ -1,0 +1,1 @@
+"""Sources of the guest; they run inside the machine and are imported by nothing else."""

@@ -1,0 +1,55 @@
+"""What a contract author imports. See `docs` of Ostraka for the semantics; every name here has its own docstring."""
+
+from contracts.values import BadValue, Data, Value
+from ostraka_contract.api import (
+    block,
+    call,
+    delete,
+    emit,
+    gather,
+    get,
+    keys,
+    lock,
+    msg,
+    put,
+    self_balance,
+    transfer,
+    view,
+)
+from ostraka_contract.errors import (
+    CallFailed,
+    ContractError,
+    InsufficientBalance,
+    LeaseLost,
+    LimitExceeded,
+    Locked,
+    NotAllowed,
+    OutcomeUnknown,
+)
+
+__all__ = [
+    "BadValue",
+    "CallFailed",
+    "ContractError",
+    "Data",
+    "InsufficientBalance",
+    "LeaseLost",
+    "LimitExceeded",
+    "Locked",
+    "NotAllowed",
+    "OutcomeUnknown",
+    "Value",
+    "block",
+    "call",
+    "delete",
+    "emit",
+    "gather",
+    "get",
+    "keys",
+    "lock",
+    "msg",
+    "put",
+    "self_balance",
+    "transfer",
+    "view",
+]

@@ -1,0 +1,32 @@
+"""The contract of the design."""
+
+from ostraka_contract import CallFailed, call, emit, gather, get, msg, put, view
+
+
+class SoldOut(Exception):
+    pass
+
+
+async def buy(item: str) -> int:
+    """Sell `item` once: reserve it on shard 1, charge the buyer's allowance on shard 2, or undo everything."""
+    if get(f"sold:{item}"):
+        raise SoldOut(item)
+    put(f"sold:{item}", msg.sender)  # claimed before the first await
+    try:
+        price, _ = await gather(
+            call(2, "prices", "quote", item),
+            call(1, "stock", "reserve", item),
+        )
+        await call(2, "wallet", "charge", msg.sender, price, deadline=30)
+    except CallFailed:
+        put(f"sold:{item}", None)  # before the await, which commits it; what follows is undone by the raise
+        await call(1, "stock", "release", item)  # releasing what was not reserved is harmless
+        raise
+    emit("Sold", item=item, price=price)
+    return int(price)
+
+
+@view
+def owner_of(item: str) -> str | None:
+    owner: str | None = get(f"sold:{item}")
+    return owner
