@@ -7,24 +7,32 @@ import time
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import aiohttp
 
-from primitives.amounts import Amount
+from contracts.values import encode as encode_value
+from primitives.addresses import format_address
+from primitives.amounts import Amount, pack_amount
 from primitives.errors import Refused
-from primitives.identifiers import ChainId, Milliseconds, Nonce, SecretSeed, ShardId, TransactionId
+from primitives.identifiers import ChainId, Milliseconds, Nonce, PublicKey, SecretSeed, ShardId, TransactionId
 from primitives.signatures import public_key_of
 from shards.node import api_types as api
 from shards.node.client import NodeClient
-from shards.transactions import transaction_id
+from shards.transactions import ContractCall, Deploy, Operation, RemoteTransfer, Transfer, transaction_id
 from testnet.run_file import RunInfo
-from testnet.transfers import Payment, sign_payment
+from testnet.transfers import DEADLINE_MS, sign_operation
 
 T = TypeVar("T")
 
 TICK_S = 0.01
 """Resolution of the sender's clock and of the polls of sampled transactions."""
+
+DEPLOY_GAS = 200_000
+CALL_GAS = 15_000
+CROSSING_GAS = 160_000
+"""Gas limits of the token's calls: about twice what they use, and for the call to the sibling its default."""
 
 SAMPLES_AT_ONCE = 8
 """Crossing transactions that are followed by polling at a time; more would be a load of their own."""
@@ -194,10 +202,14 @@ async def _received(client: NodeClient, message: bytes) -> api.MessageAnswer | N
     return answer if answer.received else None
 
 
+Make = Callable[[int, int, bytes], tuple[Operation, bool]]
+"""The operation of an account's next transaction on a shard, given the payee's key, and whether it crosses shards."""
+
+
 def sign_all(
-    info: RunInfo, seeds: list[SecretSeed], options: argparse.Namespace
+    info: RunInfo, seeds: list[SecretSeed], options: argparse.Namespace, make: Make, first_nonce: Nonce
 ) -> dict[tuple[int, int], list[Signed]]:
-    """Transfers by (shard, index of the validator that is told), in order of nonces; signed now, not in the window.
+    """Transactions by (shard, validator that is told), in order of nonces; signed now, not in the window.
 
     Account `i` is told to validator `i % validators`, on every shard, so that its nonces follow one another there.
     """
@@ -209,12 +221,55 @@ def sign_all(
     signed: dict[tuple[int, int], list[Signed]] = {
         (shard, index): [] for shard in range(info.shards) for index in range(info.validators)
     }
-    for nonce in range(rounds):
+    for nonce in range(first_nonce, first_nonce + rounds):
         for number, seed in enumerate(seeds):
             for shard in range(info.shards):
-                crosses = info.shards > 1 and draw.random() * 100 < options.cross
-                hop = draw.randrange(1, info.shards) if crosses else 0
-                payment = Payment(ShardId(shard), ShardId((shard + hop) % info.shards), draw.choice(keys), Amount(1))
-                raw = sign_payment(payment, chain_id, seed, Nonce(nonce), now_ms)
+                operation, crosses = make(shard, number, draw.choice(keys))
+                raw = sign_operation(operation, ShardId(shard), chain_id, seed, Nonce(nonce), now_ms)
                 signed[shard, number % info.validators].append(Signed(raw, transaction_id(raw).hex(), crosses))
     return signed
+
+
+def transfers(info: RunInfo, options: argparse.Namespace) -> Make:
+    """Plain transfers of one base unit, some of them to another shard."""
+    draw = random.Random(2)
+    deadline_ms = Milliseconds(time.time_ns() // 1_000_000 + DEADLINE_MS)
+    one = pack_amount(Amount(1))
+
+    def make(shard: int, _number: int, to: bytes) -> tuple[Operation, bool]:
+        if info.shards > 1 and draw.random() * 100 < options.cross:
+            other = ShardId((shard + draw.randrange(1, info.shards)) % info.shards)
+            return RemoteTransfer(destination=other, to=PublicKey(to), amount=one, deadline_ms=deadline_ms), True
+        return Transfer(to=PublicKey(to), amount=one), False
+
+    return make
+
+
+def token_calls(info: RunInfo, options: argparse.Namespace) -> Make:
+    """Calls of `examples/token`: units for an account of the same shard, or of another one."""
+    draw = random.Random(2)
+    nothing = pack_amount(Amount(0))
+
+    def make(shard: int, _number: int, to: bytes) -> tuple[Operation, bool]:
+        crosses = info.shards > 1 and draw.random() * 100 < options.cross
+        other = (shard + draw.randrange(1, info.shards)) % info.shards if crosses else shard
+        arguments = encode_value([format_address(PublicKey(to)), other, 1])
+        gas = CROSSING_GAS if crosses else CALL_GAS
+        return ContractCall("token", "send", arguments, nothing, gas), crosses
+
+    return make
+
+
+def deployment(seeds: list[SecretSeed], shards: int) -> list[Operation]:
+    """What the first account sends on every shard before: the token, with units for everybody."""
+    nothing = pack_amount(Amount(0))
+    source = (Path(__file__).parent.parent / "examples" / "token" / "token.py").read_text()
+    calls: list[Operation] = [Deploy("token", source, b"", encode_value([10**12]), nothing, DEPLOY_GAS)]
+    calls.append(ContractCall("token", "trust", encode_value([list(range(shards))]), nothing, CALL_GAS))
+    return calls
+
+
+def gift(shard: int, seed: SecretSeed) -> Operation:
+    """Units for one account."""
+    arguments = encode_value([format_address(public_key_of(seed)), shard, 10**6])
+    return ContractCall("token", "send", arguments, pack_amount(Amount(0)), CALL_GAS)

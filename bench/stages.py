@@ -19,6 +19,8 @@ from pathlib import Path
 
 from consensus.block import Block, BlockHeader, block_id_of, decode_block, items_root
 from consensus.committee import Validator, ValidatorSet
+from contracts.machine.local import LocalMachine
+from contracts.runtime.identity import installed_identity
 from primitives.amounts import Amount, pack_amount
 from primitives.codec import encode
 from primitives.identifiers import Epoch, Hash, Height, Milliseconds, Nonce, PublicKey, SecretSeed, ShardId
@@ -61,7 +63,7 @@ def make_chain(accounts: int) -> tuple[ChainContext, list[tuple[PublicKey, Secre
     members = tuple(Validator(public_key_of(seed_of(2**40 + index)), b"", pack_amount(Amount(0))) for index in range(4))
     allocations = tuple(Allocation(key, pack_amount(Amount(10**12))) for key, _ in sorted(keys))
     shard = GenesisShard(ValidatorSet(SHARD, Epoch(0), members), allocations)
-    return ChainContext(Genesis(1, "bench", True, Milliseconds(NOW), (shard,))), keys
+    return ChainContext(Genesis(1, "bench", True, Milliseconds(NOW), installed_identity(), (shard,))), keys
 
 
 def signed_transfers(
@@ -106,7 +108,7 @@ def make_block(context: ChainContext, ledger: Ledger, items: tuple[bytes, ...]) 
 
 def run(accounts: int, block_size: int, blocks: int, folder: Path) -> dict[str, float]:
     context, keys = make_chain(accounts)
-    ledger = Ledger(context, SHARD)
+    ledger = Ledger(context, SHARD, machine=LocalMachine())
     mempool = Mempool(context, SHARD, ledger.account)
     store = LmdbStore(folder, tables=("consensus.blocks", *chain_store.TABLES))
     stages, nonces = Stages(), defaultdict[PublicKey, int](int)

@@ -34,13 +34,16 @@ from typing import Any
 
 import aiohttp
 import uvloop
-from load_generator import Lane, Load, Measured, Signed, sign_all
+from load_generator import Lane, Load, Measured, Signed, deployment, gift, sign_all, token_calls, transfers
 
+from primitives.identifiers import ChainId, Milliseconds, Nonce, SecretSeed, ShardId, TransactionId
+from shards.node.client import NodeClient
 from testnet.control import stop_launcher
 from testnet.development_keys import account_seed
 from testnet.manifest import parse_manifest
 from testnet.run_file import RunInfo
 from testnet.start import start, wait_ready
+from testnet.transfers import sign_operation
 
 SIGNED_PER_SECOND = 12_000
 """Transfers signed for each second of an unlimited run, over all shards: more than this machine commits."""
@@ -60,6 +63,7 @@ class Reading:
     signatures: float
     views: float
     load_s: float
+    private_mb: dict[str, float]
 
 
 async def read_counters(load: Load, info: RunInfo) -> Reading:
@@ -77,6 +81,7 @@ async def read_counters(load: Load, info: RunInfo) -> Reading:
         signatures=sum(_sum(text, "ostraka_verified_signatures_total") for text in texts),
         views=sum(_sum(text, "ostraka_view") for text in texts),
         load_s=time.process_time(),
+        private_mb={node.name: private_megabytes(node.pid) for node in info.nodes},
     )
 
 
@@ -84,10 +89,25 @@ def _sum(text: str, name: str) -> float:
     return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? ([0-9.e+]+)$", text, re.MULTILINE))
 
 
+def family(pid: int) -> list[int]:
+    """A process and its children: a validator and the worker that runs its contracts."""
+    children = Path(f"/proc/{pid}/task").glob("*/children")
+    return [pid, *(int(child) for each in children for child in each.read_text().split())]
+
+
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and its threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+    """User and system time of a process, its threads and its children."""
+    stats = [Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split() for each in family(pid)]
+    return sum(int(fields[11]) + int(fields[12]) for fields in stats) / CLOCK_TICKS
+
+
+def private_megabytes(pid: int) -> float:
+    """Memory that a process and its children share with nobody."""
+    rollups = [Path(f"/proc/{each}/smaps_rollup").read_text() for each in family(pid)]
+    return (
+        sum(int(kilobytes) for text in rollups for kilobytes in re.findall(r"^Private_\w+: +(\d+)", text, re.MULTILINE))
+        / 1024
+    )
 
 
 async def measure(info: RunInfo, signed: dict[tuple[int, int], list[Signed]], options: argparse.Namespace) -> Any:
@@ -169,6 +189,7 @@ def report(info: RunInfo, options: argparse.Namespace, seen: Measured, before: R
         "settled_blocks": summary([float(each) for each in seen.settled_blocks]),
         "validator_us_per_transfer": summary(per_transfer),
         "validator_cpu_s": {name: round(cpu[name], 2) for name in cpu if name.startswith("s")},
+        "validator_private_mb": summary([mb for name, mb in after.private_mb.items() if name.startswith("s")]),
         "relay_cpu_s": round(sum(cpu[name] for name in cpu if name.startswith("r")), 2),
         "load_cpu_s": round(after.load_s - before.load_s, 2),
         "link_bytes_per_transfer": _per(after.bytes_sent - before.bytes_sent, committed),
@@ -209,6 +230,31 @@ def show(result: dict[str, Any]) -> Iterator[str]:
             yield f"{name:>34}  {value}"
 
 
+async def prepare_token(info: RunInfo, seeds: list[SecretSeed]) -> None:
+    """Deploy the token on every shard and give every account units of it, by the first account."""
+    async with aiohttp.ClientSession() as session:
+        await asyncio.gather(*(_prepare_shard(info, seeds, shard, session) for shard in range(info.shards)))
+
+
+async def _prepare_shard(info: RunInfo, seeds: list[SecretSeed], shard: int, session: aiohttp.ClientSession) -> None:
+    client = NodeClient(next(node.api for node in info.validators_of(shard) if node.api), session)
+    chain_id, now_ms = ChainId(bytes.fromhex(info.chain_id)), Milliseconds(time.time_ns() // 1_000_000)
+    operations = [*deployment(seeds, info.shards), *(gift(shard, seed) for seed in seeds[1:])]
+    last = b""
+    for nonce, operation in enumerate(operations):
+        raw = sign_operation(operation, ShardId(shard), chain_id, seeds[0], Nonce(nonce), now_ms)
+        while (result := (await client.submit([raw]))[0]).status == "refused":
+            if result.code not in {"sender_full", "mempool_full", "too_many_pending"}:
+                raise SystemExit(f"{result.code}: {result.detail}")
+            await asyncio.sleep(0.1)
+        last = bytes.fromhex(result.id)
+    while True:
+        answer = await client.transaction(TransactionId(last))
+        if answer.level not in {"accepted", "finalized"}:
+            return
+        await asyncio.sleep(0.1)
+
+
 def run(options: argparse.Namespace, home: Path) -> Any:
     """One testnet from its start to its end."""
     names = [f"bench{number}" for number in range(options.accounts)]
@@ -220,7 +266,11 @@ def run(options: argparse.Namespace, home: Path) -> Any:
     try:
         wait_ready(launched.info)
         print(f"signing, then {options.warmup} + {options.seconds} s …", file=sys.stderr)
-        signed = sign_all(launched.info, [account_seed(name) for name in names], options)
+        seeds = [account_seed(name) for name in names]
+        if options.contract:
+            asyncio.run(prepare_token(launched.info, seeds))
+        make = (token_calls if options.contract else transfers)(launched.info, options)
+        signed = sign_all(launched.info, seeds[1:] if options.contract else seeds, options, make, Nonce(0))
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(measure(launched.info, signed, options))
     finally:
@@ -238,6 +288,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=100, help="transfers in one request")
     parser.add_argument("--window", type=int, default=4000, help="transfers of a shard that may be unfinished")
     parser.add_argument("--rate", type=int, help="hand in so many a second instead, over all shards")
+    parser.add_argument("--contract", action="store_true", help="calls of examples/token instead of transfers")
     parser.add_argument("--accounts", type=int, default=1000)
     parser.add_argument("--signed", type=int, default=SIGNED_PER_SECOND, help="signed beforehand a second of the run")
     parser.add_argument("--json", action="store_true")

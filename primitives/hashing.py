@@ -24,6 +24,7 @@ class Domain:
     FINALIZE: Final = Tag(b"ostraka/finalize/v1\0")
     TRANSACTION: Final = Tag(b"ostraka/transaction/v1\0")
     CALL_ID: Final = Tag(b"ostraka/call-id/v1\0")
+    CHILD_CALL_ID: Final = Tag(b"ostraka/child-call-id/v1\0")
     MESSAGE: Final = Tag(b"ostraka/message/v1\0")
     STREAM_HEAD: Final = Tag(b"ostraka/stream-head/v1\0")
     MMR_ROOT: Final = Tag(b"ostraka/mmr-root/v1\0")

@@ -16,11 +16,15 @@ themselves are consensus' (`consensus.archive`). Numbers in keys are big-endian,
 | ledger.history_nodes | height 8 | hashes of the history MMR's nodes that appending this height's commitment made |
 | ledger.boundaries | destination 2, or empty | encoded `Boundary`: peaks where pruning has cut that MMR |
 | ledger.evidence | culprit 2 ‖ kind of offence | evidence against a validator of this shard, the first of a kind |
+| ledger.runs | see `shards.run_store` | what is kept of each run of a contract beside its receipt |
 
 *Batches.* A block appends to a stream in one run, and consumes one in one run, so one record for each block and lane
 is enough: a message is found under the greatest key that is not above its own. Node (level, index) of an MMR is made
 by appending leaf ((index + 1) << level) - 1 and is the level-th made then; the first n appends make 2n - popcount(n)
 nodes. Its place in its batch is therefore computed, not stored.
+
+Messages of the shard to itself are such batches too, under its own number, by their places in its queue. These have
+gaps, so each unbroken piece is a batch of its own; no stream holds them, so there are no nodes.
 
 *Ids.* A transaction, message, call or trace id leads to the heights whose receipts contain it; the receipts say the
 rest. Kind 0 is an included transaction (value: its item's index, 4 bytes, known from finalization on), kind 1 a place
@@ -53,7 +57,16 @@ from shards.commitments import Commitment, CommitmentCertificate
 from shards.items import ItemKind
 from shards.lanes import unused_head
 from shards.outcome import Execution, SentBody
-from shards.receipts import CallReceipt, DiscardReceipt, Receipt, ReplyReceipt, SentMessage, TransactionReceipt
+from shards.receipts import (
+    CallReceipt,
+    DiscardReceipt,
+    Receipt,
+    ReplyReceipt,
+    RunReceipt,
+    SentMessage,
+    TransactionReceipt,
+)
+from shards.run_store import RUNS, note_writes
 from shards.streams import PeaksField, StreamHead
 from shards.transactions import transaction_id
 
@@ -71,7 +84,7 @@ EVIDENCE = "ledger.evidence"
 
 TABLES = (
     COMMITMENTS, CERTIFICATES, HEADS, RECEIPTS, IDS, SENT, STREAM_NODES, RECEIVED, HISTORY_NODES, BOUNDARIES,
-    EVIDENCE,
+    EVIDENCE, RUNS,
 )  # fmt: skip
 """Every table of this module, for shells that open them by name."""
 
@@ -170,28 +183,39 @@ def execution_writes(execution: Execution) -> tuple[Write, ...]:
     named.update(message.call_id for message in execution.sent)
     consumed: set[ShardId] = set()
     for raw in execution.receipts:
-        receipt = decode_consumed(raw)
+        receipt = _decode_named(raw)
         if receipt is None:
             continue
-        named.add(receipt.message_id)
         if not isinstance(receipt, DiscardReceipt):
             named.update((receipt.call_id, receipt.trace_id))
+        if isinstance(receipt, RunReceipt):
+            named.update(call.call_id for call in receipt.calls)
+            continue
+        named.add(receipt.message_id)
         if receipt.source not in consumed:
             consumed.add(receipt.source)
             writes.append(Write(RECEIVED, lane_record_key(receipt.source, receipt.sequence), key))
     era, place = _era_and_place(height)
     writes += [Write(IDS, era + each[:_ID_BYTES] + place + _RECEIPT, b"") for each in sorted(named)]
+    writes += note_writes(height, execution.notes)
     return tuple(writes)
 
 
 def _sent_writes(height: Height, sent: tuple[SentBody, ...]) -> Iterator[Write]:
-    by_destination: dict[ShardId, list[SentBody]] = {}
+    batches: list[list[SentBody]] = []
+    newest: dict[ShardId, list[SentBody]] = {}
     for message in sent:
-        by_destination.setdefault(message.destination, []).append(message)
-    for destination, messages in by_destination.items():
-        key = lane_record_key(destination, messages[0].sequence)
-        yield Write(SENT, key, encode(Batch(height, tuple(message.body for message in messages))))
-        yield Write(STREAM_NODES, key, b"".join(node.hash for message in messages for node in message.nodes))
+        batch = newest.get(message.destination)
+        if batch is None or batch[-1].sequence + 1 != message.sequence:
+            batch = newest[message.destination] = []
+            batches.append(batch)
+        batch.append(message)
+    for batch in batches:
+        key = lane_record_key(batch[0].destination, batch[0].sequence)
+        yield Write(SENT, key, encode(Batch(height, tuple(message.body for message in batch))))
+        nodes = b"".join(node.hash for message in batch for node in message.nodes)
+        if nodes:
+            yield Write(STREAM_NODES, key, nodes)
 
 
 def certificate_writes(certificate: CommitmentCertificate) -> tuple[Write, ...]:
@@ -308,19 +332,28 @@ def sent_by(receipt: Receipt) -> tuple[SentMessage, ...]:
     """Messages that the execution behind a receipt appended to streams."""
     if isinstance(receipt, TransactionReceipt):
         return receipt.sent
-    return (receipt.reply,) if isinstance(receipt, CallReceipt) else ()
+    reply = (receipt.reply,) if isinstance(receipt, CallReceipt | RunReceipt) and receipt.reply is not None else ()
+    if isinstance(receipt, RunReceipt):
+        return tuple(call.sent for call in receipt.calls if call.sent is not None) + reply
+    return reply
 
 
 def decode_consumed(raw: bytes) -> Consumed | None:
-    """A message's receipt; None for any other. The second byte is the tag: transactions, the most, are not decoded."""
-    if raw[1] == _TRANSACTION_TAG:
-        return None
-    receipt = decode_receipt(raw)
+    """A message's receipt; None for any other."""
+    receipt = _decode_named(raw)
     return receipt if isinstance(receipt, Consumed) else None
 
 
+def _decode_named(raw: bytes) -> Consumed | RunReceipt | None:
+    """A receipt that names calls or messages. The second byte is a short one's tag: most are of transactions."""
+    if raw[1] == _TRANSACTION_TAG:
+        return None
+    receipt = decode_receipt(raw)
+    return receipt if isinstance(receipt, Consumed | RunReceipt) else None
+
+
 def _call_ids(receipt: Receipt) -> set[bytes]:
-    own = {receipt.call_id} if isinstance(receipt, CallReceipt | ReplyReceipt) else set()
+    own = {receipt.call_id} if isinstance(receipt, CallReceipt | ReplyReceipt | RunReceipt) else set()
     return own | {message.call_id for message in sent_by(receipt)}
 
 

@@ -19,23 +19,19 @@ body that cannot be read is consumed without effect, a reply to a call that we n
 from typing import NamedTuple
 
 from primitives import mmr
-from primitives.amounts import Amount, pack_amount, unpack_amount
+from primitives.amounts import Amount, unpack_amount
 from primitives.codec import encode
 from primitives.errors import Refused, invariant
-from primitives.identifiers import ZERO_HASH, Hash, MessageId, PublicKey, Sequence, ShardId, TransactionId
-from primitives.signatures import PUBLIC_KEY_BYTES
+from primitives.identifiers import Hash, MessageId, Sequence
 from shards.bundles import Bundle
+from shards.calls.arrivals import MAX_DETAIL, Consumed, consume_call, consume_reply, value_of
 from shards.commitments import commitment_hash
-from shards.gas import GAS_PRICE, MESSAGE_GAS
 from shards.lanes import LaneDraft
 from shards.limits import MAX_OPEN_CALLS_PER_LANE
-from shards.messages import Call, Message, Outcome, Reply, message_decoder, message_id_of
-from shards.receipts import CallReceipt, DiscardReceipt, FreezeReceipt, ReplyReceipt
+from shards.messages import Call, Message, Reply, message_decoder, message_id_of
+from shards.receipts import DiscardReceipt, FreezeReceipt
 from shards.state import Freeze, freeze_key
 from shards.working_state import WorkingState
-
-MAX_DETAIL = 256
-"""Characters of explanation that a receipt keeps."""
 
 
 class Arrival(NamedTuple):
@@ -48,9 +44,7 @@ class Arrival(NamedTuple):
 
     def value(self) -> int:
         """Base units that arrive with it, prepaid gas included."""
-        if isinstance(self.message, Call):
-            return unpack_amount(self.message.value) + GAS_PRICE * self.message.gas
-        return unpack_amount(self.message.returned) if self.message else 0
+        return value_of(self.message) if self.message is not None else 0
 
 
 class Contradiction(NamedTuple):
@@ -80,11 +74,13 @@ def consume_bundle(state: WorkingState, bundle: Bundle, item: int) -> None:
         return
     for arrival in arrivals:
         lane.received, _ = mmr.append(lane.received, Hash(arrival.message_id))
+        state.receive(source, Amount(arrival.value()))
+        consumed = Consumed(source, arrival.sequence, arrival.message_id)
         match arrival.message:
             case Call() as call:
-                _consume_call(state, source, arrival, call)
+                consume_call(state, consumed, call)
             case Reply() as reply:
-                _consume_reply(state, lane, source, arrival, reply)
+                consume_reply(state, consumed, reply)
             case None:
                 state.add_receipt(
                     DiscardReceipt(
@@ -179,82 +175,3 @@ def _freeze(state: WorkingState, lane: LaneDraft, bundle: Bundle, item: int, con
     )
     commitment = commitment_hash(bundle.certificate.commitment)
     state.add_receipt(FreezeReceipt(source=source, reason=reason, detail=detail, commitment_hash=commitment))
-
-
-def _judge(state: WorkingState, call: Call) -> tuple[Outcome, str]:
-    """What becomes of a call. There are no contracts in this release: a call is a transfer to an account."""
-    if state.time_ms > call.deadline_ms:
-        return Outcome.EXPIRED, f"consumed at {state.time_ms} ms, after its deadline {call.deadline_ms} ms"
-    if call.method or len(call.target) != PUBLIC_KEY_BYTES:
-        return (
-            Outcome.REFUSED,
-            "there are no contracts here; send to the 32-byte address of an account, without a method",
-        )
-    return Outcome.OK, ""
-
-
-def _consume_call(state: WorkingState, source: ShardId, arrival: Arrival, call: Call) -> None:
-    """Credit the target or give everything but the used gas back; answer either way."""
-    state.receive(source, Amount(arrival.value()))
-    used = min(call.gas, MESSAGE_GAS)
-    state.held_fees += GAS_PRICE * used
-    returned = GAS_PRICE * (call.gas - used)
-    outcome, text = _judge(state, call)
-    if outcome is Outcome.OK:
-        state.account(PublicKey(call.target)).balance += unpack_amount(call.value)
-    else:
-        returned += unpack_amount(call.value)
-    reply = Reply(
-        call_id=call.call_id,
-        outcome=outcome,
-        result=b"",
-        error_type="" if outcome is Outcome.OK else outcome.name.lower(),
-        error_text=text,
-        traceback="",
-        returned=pack_amount(Amount(returned)),
-        gas_used=used,
-        reply_gas=call.reply_gas,
-    )
-    sent = state.send(source, reply, call.call_id, call.trace_id, Amount(returned))
-    state.add_receipt(
-        CallReceipt(
-            source=source,
-            sequence=arrival.sequence,
-            message_id=arrival.message_id,
-            call_id=call.call_id,
-            trace_id=call.trace_id,
-            outcome=outcome,
-            detail=text,
-            gas_used=used,
-            reply=sent,
-        )
-    )
-
-
-def _consume_reply(state: WorkingState, lane: LaneDraft, source: ShardId, arrival: Arrival, reply: Reply) -> None:
-    """Settle the call that it answers. Only the shard that was called may answer."""
-    value = unpack_amount(reply.returned)
-    state.receive(source, value)
-    call = state.open_call(reply.call_id)
-    if call is None or call.destination != source:
-        state.escrow += value
-        trace_id, detail = TransactionId(ZERO_HASH), "answers no call that was made there; its value is in escrow"
-    else:
-        sender = state.account(call.sender)
-        sender.balance += value
-        sender.open_calls -= 1
-        lane.open_calls -= 1
-        state.delete_open_call(reply.call_id)
-        trace_id, detail = call.trace_id, reply.error_text[:MAX_DETAIL]
-    state.add_receipt(
-        ReplyReceipt(
-            source=source,
-            sequence=arrival.sequence,
-            message_id=arrival.message_id,
-            call_id=reply.call_id,
-            trace_id=trace_id,
-            outcome=reply.outcome,
-            detail=detail,
-            returned=reply.returned,
-        )
-    )

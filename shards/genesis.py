@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from consensus.committee import Committee, ValidatorSet
+from contracts.port import MachineIdentity
 from primitives.amounts import MAX_SUPPLY, Amount, AmountField, unpack_amount
 from primitives.codec import Decoder, Record, encode
 from primitives.errors import Refused
@@ -45,10 +46,43 @@ class Genesis(Record):
     development: bool
     """Public keys derived from published seeds; only such chains accept fault injection and faucets."""
     time_ms: MillisecondsField
+    machine: MachineIdentity
+    """What executes contracts: part of the protocol, because it decides outcomes and gas."""
     shards: Annotated[tuple[GenesisShard, ...], Meta(min_length=1, max_length=MAX_SHARDS)]
 
 
 genesis_decoder = Decoder(Genesis, max_bytes=MAX_GENESIS_BYTES, name="genesis")
+
+
+def check_machine(wanted: MachineIdentity, installed: MachineIdentity) -> None:
+    """Check that what is installed here executes contracts as the chain's genesis demands.
+
+    Raises:
+        Refused: `other_machine`, saying what differs and what to install.
+
+    """
+    differences = []
+    if installed.wasmtime != wanted.wasmtime:
+        differences.append(
+            f"wasmtime {installed.wasmtime} is installed, the chain needs {wanted.wasmtime}: "
+            f"pip install wasmtime=={wanted.wasmtime}"
+        )
+    if installed.image_sha256 != wanted.image_sha256:
+        differences.append(
+            f"the installed contract runtime is {installed.image_sha256.hex()[:16]}…, the chain needs "
+            f"{wanted.image_sha256.hex()[:16]}…: install the release of Ostraka that the chain began with"
+        )
+    if installed.flags != wanted.flags:
+        differences.append(
+            f"this release runs the engine with [{installed.flags}], the chain needs [{wanted.flags}]: "
+            "install the release of Ostraka that the chain began with"
+        )
+    if installed.target != wanted.target:
+        differences.append(
+            f"this computer is {installed.target}, the chain runs on {wanted.target} only: use such a computer"
+        )
+    if differences:
+        raise Refused("other_machine", "contracts would not run here as on the chain: " + "; ".join(differences))
 
 
 class ChainContext:

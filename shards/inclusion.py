@@ -6,16 +6,18 @@ They need the genesis and the block's time only. Nonces, balances and signatures
 from primitives.amounts import unpack_amount
 from primitives.errors import Refused
 from primitives.identifiers import ShardId
-from shards.gas import fee_of
+from shards.gas import GAS_PRICE, fee_of, gas_at_home
 from shards.genesis import ChainContext
-from shards.transactions import RemoteTransfer, Transaction
+from shards.limits import BLOCK_GAS, LOCAL_GAS
+from shards.transactions import RemoteTransfer, Transaction, destination_of
 
 
 def check_inclusion_terms(body: Transaction, context: ChainContext, shard: ShardId, time_ms: int) -> None:
     """Check that `body` may be included in a block of `shard` with this block time.
 
     Raises:
-        Refused: `wrong_chain`, `wrong_shard`, `expired`, `fee_too_low`, `unknown_shard` or `same_shard`.
+        Refused: `wrong_chain`, `wrong_shard`, `expired`, `fee_too_low`, `too_much_gas`, `unknown_shard` or
+            `same_shard`.
 
     """
     if body.chain_id != context.chain_id:
@@ -34,8 +36,15 @@ def check_inclusion_terms(body: Transaction, context: ChainContext, shard: Shard
             "fee_too_low",
             f"it costs {fee} base units, its fee limit is {unpack_amount(body.fee_limit)}; raise the limit",
         )
+    room = BLOCK_GAS - LOCAL_GAS
+    # The fee is at least the price of the gas, and known already: a small one answers for nearly everybody.
+    if fee > room * GAS_PRICE and gas_at_home(body) > room:
+        raise Refused("too_much_gas", f"it takes {gas_at_home(body)} gas, a whole block has {room}; give it less gas")
     for operation in body.operations:
-        if isinstance(operation, RemoteTransfer):
-            context.committee(ShardId(operation.destination))
-            if operation.destination == shard:
-                raise Refused("same_shard", f"a remote transfer to its own shard {shard}; use a transfer")
+        destination = destination_of(operation)
+        if destination is None:
+            continue
+        context.committee(destination)
+        if destination == shard:
+            local = "a transfer" if isinstance(operation, RemoteTransfer) else "a contract call"
+            raise Refused("same_shard", f"a {type(operation).__name__} to its own shard {shard}; use {local}")

@@ -8,16 +8,20 @@ failed half-way) is forgotten by executing again.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import msgspec
+from sortedcontainers import SortedSet
 
 from consensus.block import Block, block_id_of
+from contracts.port import Machine
 from primitives import mmr
 from primitives.codec import encode
 from primitives.errors import InvariantViolated, Refused, invariant
 from primitives.identifiers import BlockId, Hash, Height, Milliseconds, PublicKey, ShardId
 from primitives.merkle import leaf_hash, tree_root
 from primitives.state_tree import StateTree, Undo, value_hash
+from shards.calls.records import QUEUE_KEY, TIMERS, decode_queue, read_timer
 from shards.commitments import Commitment, commitment_hash
 from shards.execution import execute_items
 from shards.genesis import ChainContext
@@ -27,6 +31,7 @@ from shards.outcome import Execution
 from shards.state import (
     CHAIN_KEY,
     EMPTY_ACCOUNT,
+    ORDERED,
     UNUSED_LANE,
     Account,
     ChainRecord,
@@ -72,12 +77,21 @@ class Ledger:
     """The replicated state of one shard; a new one is at its genesis (height 0, nothing signed)."""
 
     def __init__(
-        self, context: ChainContext, shard: ShardId, entries: Iterable[tuple[bytes, bytes]] | None = None
+        self,
+        context: ChainContext,
+        shard: ShardId,
+        entries: Iterable[tuple[bytes, bytes]] | None = None,
+        *,
+        machine: Machine,
     ) -> None:
+        self.machine = machine
+        self.version = 0
+        """Odd while `apply` changes the state: a reader in another thread compares it before and after, and repeats."""
         self._context = context
         self._shard = shard
         self._total_supply = sum(genesis_money(context, ShardId(each)) for each in range(context.shard_count))
         self._flat = dict(genesis_entries(context, shard) if entries is None else entries)
+        self._ordered: SortedSet[bytes] = SortedSet(key for key in self._flat if key[0] in ORDERED)
         self._paths: dict[bytes, bytes] = {}
         self._tree = StateTree()
         self._tree.load(sorted((path_of_key(key), value_hash(value)) for key, value in self._flat.items()))
@@ -89,10 +103,14 @@ class Ledger:
         self._leaves = tuple(head_leaf(context.chain_id, head) for head in self._heads)
         self._commitment = self._commit(self._chain, self._leaves)
         self._executed: _Executed | None = None
+        self._settled = False
+        """Whether the state is where the machine's runs have left it: everything that was executed was applied."""
         self._unflushed: dict[bytes, bytes | None] = {}
 
     @classmethod
-    def restore(cls, context: ChainContext, shard: ShardId, entries: Iterable[tuple[bytes, bytes]]) -> "Ledger":
+    def restore(
+        cls, context: ChainContext, shard: ShardId, entries: Iterable[tuple[bytes, bytes]], *, machine: Machine
+    ) -> "Ledger":
         """Ledger with a state read back from a store; compare its `commitment` with the certified one of its height.
 
         Raises:
@@ -100,7 +118,7 @@ class Ledger:
 
         """
         try:
-            return cls(context, shard, entries)
+            return cls(context, shard, entries, machine=machine)
         except (msgspec.DecodeError, LookupError, InvariantViolated) as error:
             raise Refused("corrupt_state", f"the stored state cannot be read ({error}); restore or sync it") from error
 
@@ -143,6 +161,25 @@ class Ledger:
         """Value of a raw state key (`shards.state`)."""
         return self._flat.get(key)
 
+    def keys_between(self, low: bytes, high: bytes, limit: int) -> list[bytes]:
+        """Raw keys k with low < k < high in one of the namespaces that are kept in order, at most `limit`."""
+        return list(islice(self._ordered.irange(low, high, inclusive=(False, False)), limit))
+
+    def next_due_ms(self) -> int | None:
+        """Block time of the next timer, None when there is none."""
+        first = next(iter(self._ordered.irange(TIMERS, TIMERS + b"\xff" * 9)), None)
+        return read_timer(first)[0] if first is not None else None
+
+    def has_local_work(self, time_ms: int) -> bool:
+        """Whether a block of this time has something to execute before its items: a queued message, a due timer."""
+        raw = self._flat.get(QUEUE_KEY)
+        if raw is not None:
+            queue = decode_queue(raw)
+            if queue.first < queue.end:
+                return True
+        due = self.next_due_ms()
+        return due is not None and due <= time_ms
+
     def entries(self) -> Iterator[tuple[bytes, bytes]]:
         """All raw keys and values, in no particular order."""
         return iter(self._flat.items())
@@ -162,6 +199,9 @@ class Ledger:
             InvariantViolated: the block is not the next, or holds what the checks before the vote refuse.
 
         """
+        if not self._settled:
+            self.machine.forget()
+        self._settled = False
         if self._executed is not None:
             self._tree.revert(self._executed.undo)
             self._executed = None
@@ -175,6 +215,8 @@ class Ledger:
             self._shard,
             self._flat.get,
             self._chain.supply,
+            machine=self.machine,
+            stored_keys=self._ordered,
             total_supply=self._total_supply,
             height=header.height,
             time_ms=header.time_ms,
@@ -189,7 +231,11 @@ class Ledger:
         if executed is None or executed.execution.commitment != execution.commitment:
             raise InvariantViolated("what is applied is the block that was executed last")
         self._executed = None
+        self._settled = True
+        self.version += 1
         for key, value in execution.changes.items():
+            if key[0] in ORDERED:
+                self._order(key, present=value is not None)
             if value is None:
                 self._flat.pop(key, None)
             else:
@@ -199,6 +245,7 @@ class Ledger:
         self._heads = execution.heads
         self._leaves = executed.leaves
         self._commitment = execution.commitment
+        self.version += 1
 
     def take_flush(self) -> StateFlush | None:
         """Changes since the last call for the state store, None when there are none; the caller makes them durable."""
@@ -238,8 +285,15 @@ class Ledger:
             heads=tuple(heads),
             sent=tuple(state.sent),
             history_nodes=history_nodes,
+            notes=tuple(state.notes),
         )
         return _Executed(execution, chain, tuple(leaves), undo)
+
+    def _order(self, key: bytes, *, present: bool) -> None:
+        if present:
+            self._ordered.add(key)
+        else:
+            self._ordered.discard(key)
 
     def _history(self) -> mmr.Peaks:
         """Peaks over the hashes of all commitments before the latest one."""

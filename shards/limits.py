@@ -1,7 +1,7 @@
 """Every bound of the ledger in one place, each with the reason for its number. Exceeding one names it."""
 
-MAX_TRANSACTION_BYTES = 4096
-"""Signature, envelope and 16 operations of about 100 B each, with room to spare."""
+MAX_TRANSACTION_BYTES = 96 * 1024
+"""A contract's source of 64 KiB with `init`'s arguments; 16 transfers take 2 kB."""
 
 MAX_OPERATIONS = 16
 """Several operations under one signature; beyond that the signature is no longer what costs."""
@@ -37,6 +37,18 @@ MAX_OPEN_CALLS_PER_ACCOUNT = 1024
 
 MAX_OPEN_CALLS_PER_LANE = 2 * STREAM_WINDOW
 """Unanswered calls from one shard to another: bounds the replies that its peer must keep in state, whoever relays."""
+
+RESUME_GAS = 20_000
+"""Reserved in a block for resuming a call, beside twice what the call has used so far; see `shards.calls.sending`."""
+
+MAX_QUEUED = STREAM_WINDOW
+"""Messages from a shard to itself that wait for their block: as for a stream to any other shard."""
+
+MAX_DUE_TIMERS = 1024
+"""Timers looked at in one block; the others are due in the next."""
+
+TOP_UP_MS = 10 * 60 * 1000
+"""How long a call that ran out of gas while it resumed waits for more: time for a person to notice and act."""
 
 BLOCK_GAS = 2_000_000
 """About 2,000 transfers: what one core executes in some 30 ms."""

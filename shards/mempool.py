@@ -14,8 +14,8 @@ replaced by one with the same nonce and a fee limit higher by `REPLACEMENT_PERCE
 *Money.* A balance must cover amounts and fee limits of all that waits of its sender, so what is included pays.
 
 *When full*, room is made by the last transaction of the sender with the longest queue (of those, of the one that pays
-least per gas; of those, the latest), if the newcomer's sender has a shorter queue or pays more per gas.
-What a pending block holds is never evicted.
+least per gas; of those, the latest), if the newcomer's sender has a shorter queue or pays more per gas, and if that one
+is enough. What a pending block holds is never evicted. Whoever is refused has pushed out nobody.
 
 *Order.* Senders take turns, one transaction each and round after round, beginning with whoever has waited longest for
 a turn; a sender's own transactions go in order of nonces. A sender with nothing to offer (all of it in pending blocks,
@@ -35,7 +35,7 @@ from shards.limits import MAX_TRANSACTION_BYTES, MAX_VALIDITY_MS
 from shards.selection import Selection
 from shards.sender_queues import Entry, SenderQueue, SenderQueues, entry_of
 from shards.state import Account
-from shards.transactions import RemoteTransfer, SignedTransaction, parse_transaction, transaction_id
+from shards.transactions import Remote, SignedTransaction, parse_transaction, transaction_id
 from shards.verified_cache import VerifiedCache
 
 MAX_TRANSACTIONS = 20_000
@@ -48,6 +48,7 @@ MAX_SENDER_TRANSACTIONS = 1024
 """Half a block's worth for one account; the rest of the room is for others."""
 
 MAX_SENDER_BYTES = 1024 * 1024
+"""Ten of the largest deployments: what one block takes in."""
 
 MAX_PARKED = 64
 """How far beyond the next expected nonce gossip may be: what one lost frame can hold."""
@@ -129,9 +130,9 @@ class Mempool:
 
         Raises:
             Refused: `known` when it waits here or was included lately; `too_large`, `malformed`, `not_canonical`,
-                `bad_amount`; see `check_inclusion_terms`; `valid_too_long`, `deadline_past`, `deadline_too_far`;
-                `nonce_used`, `nonce_gap`, `already_proposed`, `replacement_fee_too_low`, `sender_limit`, `overdraft`,
-                `mempool_full`.
+                `bad_amount`, `not_alone`, `bad_name`; see `check_inclusion_terms`; `valid_too_long`,
+                `deadline_past`, `deadline_too_far`; `nonce_used`, `nonce_gap`, `already_proposed`,
+                `replacement_fee_too_low`, `sender_limit`, `overdraft`, `mempool_full`.
 
         """
         known_id = None
@@ -156,11 +157,12 @@ class Mempool:
         if transaction.body.valid_until_ms < now_ms:
             raise Refused("expired", "it expired while its signature was being verified; sign it again")
         new = entry_of(transaction)
-        account, replaced = self._check_place(new, max_gap=0 if from_client else MAX_PARKED)
-        if replaced is not None:
-            self._remove(replaced)
-        else:
-            self._make_room(new)
+        account, replaced, victim = self._check_place(new, max_gap=0 if from_client else MAX_PARKED)
+        for each in (replaced, victim):
+            if each is not None:
+                self._remove(each)
+        if len(self) * 4 < MAX_TRANSACTIONS * 3 and self._queues.size * 4 < MAX_BYTES * 3:
+            self._queues.forget_victims()
         self._queues.add(new, account.nonce)
         self._expiring.setdefault(transaction.body.valid_until_ms >> EXPIRY_SHIFT, {})[transaction.id] = None
 
@@ -180,7 +182,7 @@ class Mempool:
                 f"valid until {body.valid_until_ms} ms, at most {latest} ms (24 h from now) is allowed",
             )
         for operation in body.operations:
-            if not isinstance(operation, RemoteTransfer):
+            if not isinstance(operation, Remote):
                 continue
             if operation.deadline_ms <= now_ms:
                 raise Refused("deadline_past", f"the deadline {operation.deadline_ms} ms is over, it is {now_ms} ms")
@@ -189,8 +191,8 @@ class Mempool:
                     "deadline_too_far", f"the deadline {operation.deadline_ms} ms is later than {latest} ms (24 h)"
                 )
 
-    def _check_place(self, new: Entry, *, max_gap: int) -> tuple[Account, Entry | None]:
-        """Check against account and queue; also return the account and what would be replaced."""
+    def _check_place(self, new: Entry, *, max_gap: int) -> tuple[Account, Entry | None, Entry | None]:
+        """Check against account and queue; returns the account, what would be replaced and what would be evicted."""
         account = self._account_of(new.sender)
         queue = self._queues.queue(new.sender)
         expected = max(account.nonce, queue.next_nonce) if queue is not None else account.nonce
@@ -220,9 +222,7 @@ class Mempool:
                 "overdraft",
                 f"it takes up to {new.cost} base units, what waits already {waiting_cost}; the balance is {balance}",
             )
-        if replaced is None and self._is_full(new.size):
-            self._check_worth(new, waiting)
-        return account, replaced
+        return account, replaced, self._victim(new, waiting, replaced)
 
     def _check_replacement(self, new: Entry, replaced: Entry) -> None:
         if self._queues.is_pending(replaced):
@@ -237,18 +237,20 @@ class Mempool:
 
     # --- eviction -----------------------------------------------------------------------------------------------------
 
-    def _is_full(self, more_bytes: int) -> bool:
-        return len(self) >= MAX_TRANSACTIONS or self._queues.size + more_bytes > MAX_BYTES
-
-    def _check_worth(self, new: Entry, waiting: int) -> Entry:
-        """What has to go for a newcomer whose sender has `waiting` others here.
+    def _victim(self, new: Entry, waiting: int, replaced: Entry | None) -> Entry | None:
+        """What has to go for a newcomer whose sender has `waiting` others here; None while there is room.
 
         Raises:
-            Refused: `mempool_full` when nothing here is worth less.
+            Refused: `mempool_full` when nothing here is worth less, or one that is does not make room enough.
 
         """
+        lacking = self._queues.size + new.size - MAX_BYTES
+        if replaced is not None:
+            lacking -= replaced.size
+        if lacking <= 0 and (replaced is not None or len(self) < MAX_TRANSACTIONS):
+            return None
         victim = self._queues.victim()
-        if victim is None or victim.sender == new.sender:
+        if victim is None or victim.sender == new.sender or victim.size < lacking:
             raise Refused("mempool_full", "the mempool is full; try again when some of what waits is included")
         queue = self._queues.queue(victim.sender)
         length = len(queue.entries) if queue is not None else 0
@@ -256,13 +258,6 @@ class Mempool:
         if length <= waiting + 1 and victim.rate() >= new.rate():
             raise Refused("mempool_full", "the mempool is full; a higher fee limit would find a place")
         return victim
-
-    def _make_room(self, new: Entry) -> None:
-        while self._is_full(new.size):
-            queue = self._queues.queue(new.sender)
-            self._remove(self._check_worth(new, len(queue.entries) if queue is not None else 0))
-        if len(self) * 4 < MAX_TRANSACTIONS * 3 and self._queues.size * 4 < MAX_BYTES * 3:
-            self._queues.forget_victims()
 
     def _remove(self, entry: Entry) -> None:
         self._queues.remove(entry)

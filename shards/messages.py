@@ -46,6 +46,10 @@ class Outcome(IntEnum):
     FAILED = 1
     EXPIRED = 2
     REFUSED = 3
+    LANE_FULL = 4
+    """Not sent at all: too many calls are under way from here. Only the shard of the call itself says so."""
+    UNDER_WAY = 5
+    """Of a receipt only: the call was taken up and suspended; its reply follows."""
 
 
 class Call(Record, tag=1):
@@ -72,7 +76,7 @@ class Reply(Record, tag=2):
     """The one answer to a call. `returned` (unused gas and value not kept) arrives with it."""
 
     call_id: CallIdField
-    outcome: Annotated[int, Meta(ge=0, le=3)]
+    outcome: Annotated[int, Meta(ge=0, le=int(Outcome.LANE_FULL))]
     result: Annotated[bytes, Meta(max_length=MAX_RESULT_BYTES)]
     error_type: Annotated[str, Meta(max_length=MAX_METHOD_LENGTH)]
     error_text: Annotated[str, Meta(max_length=MAX_ERROR_LENGTH)]
@@ -91,6 +95,12 @@ message_decoder: Decoder[Message] = Decoder(Message, max_bytes=MAX_MESSAGE_BYTES
 def call_id_of(chain_id: ChainId, shard: ShardId, trace_id: TransactionId, ordinal: int) -> CallId:
     """Name of the call that operation `ordinal` of a transaction makes."""
     return CallId(tagged_hash(Domain.CALL_ID, chain_id, shard.to_bytes(2, "big"), trace_id, ordinal.to_bytes(4, "big")))
+
+
+def child_call_id(chain_id: ChainId, shard: ShardId, destination: ShardId, sequence: Sequence) -> CallId:
+    """Name of the call that a contract sends as this message: its place names it, so no two calls share a name."""
+    place = shard.to_bytes(2, "big") + destination.to_bytes(2, "big") + sequence.to_bytes(8, "big")
+    return CallId(tagged_hash(Domain.CHILD_CALL_ID, chain_id, place))
 
 
 def message_id_of(

@@ -10,7 +10,7 @@ from itertools import islice, pairwise
 
 from primitives import mmr
 from primitives.codec import encode
-from primitives.identifiers import Height, Sequence
+from primitives.identifiers import Height, Sequence, ShardId
 from primitives.storage import Reader, Write, integer_key
 from shards.chain_store import (
     BOUNDARIES,
@@ -25,10 +25,12 @@ from shards.chain_store import (
     SENT,
     STREAM_NODES,
     Boundary,
+    decode_batch,
     heads_at,
     latest_certificate,
 )
-from shards.stream_store import boundary_of, history_nodes, sent_height, stream_nodes
+from shards.run_store import RUNS
+from shards.stream_store import boundary_of, history_nodes, lane_end, sent_height, stream_nodes
 from shards.streams import StreamHead
 
 MAX_PRUNED_BLOCKS = 64
@@ -48,12 +50,16 @@ def pruning_writes(reader: Reader, below: Height) -> tuple[Write, ...]:
     heads = heads_at(reader, Height(certificate.commitment.height)) or ()
     writes = [
         Write(table, key, None)
-        for table in (COMMITMENTS, CERTIFICATES, HEADS, RECEIPTS)
+        for table in (COMMITMENTS, CERTIFICATES, HEADS, RECEIPTS, RUNS)
         for key, _ in reader.scan(table, integer_key(0), integer_key(end))
     ]
     writes += _old_ids(reader, end)
     for head in heads:
-        writes += _old_messages(reader, head, end)
+        if head.source == head.destination:
+            writes += _old_queue(reader, head.source, end)
+        else:
+            writes += _old_messages(reader, head, end)
+        writes += _old_arrivals(reader, head.destination, end)
     writes += _old_history(reader, end)
     return tuple(writes)
 
@@ -67,7 +73,7 @@ def _old_ids(reader: Reader, end: Height) -> Iterator[Write]:
 
 
 def _old_messages(reader: Reader, head: StreamHead, end: Height) -> Iterator[Write]:
-    """Forget both directions of a lane: of the sent batches, those that are acknowledged whole."""
+    """Of the batches sent on a lane, forget those that are acknowledged whole."""
     lane = head.destination.to_bytes(2, "big")
     after = (head.destination + 1).to_bytes(2, "big")
     # A batch is known to be over where the next one begins, so the last one always stays.
@@ -83,9 +89,21 @@ def _old_messages(reader: Reader, head: StreamHead, end: Height) -> Iterator[Wri
     if cut is not None:
         peaks = mmr.peaks_at(cut, stream_nodes(reader, head.destination)).hashes
         yield Write(BOUNDARIES, lane, encode(Boundary(cut, peaks)))
-    for count, (key, height_key) in enumerate(reader.scan(RECEIVED, lane, after)):
+
+
+def _old_queue(reader: Reader, shard: ShardId, end: Height) -> Iterator[Write]:
+    """Messages of the shard to itself: the state holds what waits, so age alone decides."""
+    for count, (key, raw) in enumerate(reader.scan(SENT, shard.to_bytes(2, "big"), lane_end(shard))):
+        if count == MAX_PRUNED_RECORDS or decode_batch(raw).height >= end:
+            return
+        yield Write(SENT, key, None)
+
+
+def _old_arrivals(reader: Reader, source: ShardId, end: Height) -> Iterator[Write]:
+    """Where messages of a shard were consumed."""
+    for count, (key, height_key) in enumerate(reader.scan(RECEIVED, source.to_bytes(2, "big"), lane_end(source))):
         if height_key >= integer_key(end) or count == MAX_PRUNED_RECORDS:
-            break
+            return
         yield Write(RECEIVED, key, None)
 
 

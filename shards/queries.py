@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 
-from primitives.amounts import Amount, unpack_amount
 from primitives.codec import encode
 from primitives.errors import NotYet, Refused
-from primitives.identifiers import Height, MessageId, Milliseconds, Sequence, ShardId, TransactionId
+from primitives.identifiers import CallId, Height, MessageId, Milliseconds, Sequence, ShardId, TransactionId
 from primitives.storage import Reader
 from shards.bundles import BODY_OVERHEAD, MAX_PROOF_BYTES, assemble_bundle, message_gas, proof_gas
+from shards.call_queries import Answered, CallView, answer_to, call_view, trace_is_over
 from shards.chain_store import (
     Place,
-    call_places,
     commitment_at,
     executed_height,
     heads_at,
@@ -29,10 +28,10 @@ from shards.chain_store import (
 from shards.commitments import CommitmentCertificate
 from shards.genesis import ChainContext
 from shards.limits import BLOCK_GAS, LOCAL_GAS, MAX_BUNDLE_BYTES, MAX_BUNDLE_MESSAGES
-from shards.messages import Message, Outcome, message_decoder
+from shards.messages import Message, message_decoder
 from shards.proofs import assemble_message_proof
-from shards.receipts import Receipt, ReplyReceipt, SentMessage, TransactionReceipt
-from shards.stream_store import message_bodies, message_body, stream_nodes
+from shards.receipts import Receipt, SentMessage, TransactionReceipt
+from shards.stream_store import message_bodies, message_body, received_place, stream_nodes
 from shards.streams import StreamHead
 from shards.transactions import SignedTransaction
 
@@ -45,7 +44,7 @@ class Level(StrEnum):
     EXECUTED = "executed"
     CERTIFIED = "certified"
     SETTLED = "settled"
-    """Certified, and all its messages are answered."""
+    """Certified, and all its messages are answered; of a contract's call, those too that it made from this shard."""
 
 
 class MessageState(StrEnum):
@@ -55,16 +54,6 @@ class MessageState(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     """Consumed by its destination; of a call, the reply has not come home."""
     ANSWERED = "answered"
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The reply to a call, as it came home."""
-
-    outcome: Outcome
-    detail: str
-    returned: Amount
-    place: Place
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +76,8 @@ class TransactionStatus:
     """Of the block, once it is executed."""
     receipt: TransactionReceipt | None
     sent: tuple[SentStatus, ...]
+    call: CallView | None = None
+    """Of a transaction that called, deployed or upgraded a contract: that call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +125,11 @@ def transaction_status(
     level = Level.EXECUTED
     certified = _certified_height(reader)
     if place.height <= certified:
-        settled = all(each.answer is not None and each.answer.place.height <= certified for each in sent)
+        answered = all(each.answer is not None and each.answer.place.height <= certified for each in sent)
+        settled = answered and (not found.call_id or trace_is_over(reader, wanted, certified))
         level = Level.SETTLED if settled else Level.CERTIFIED
-    return TransactionStatus(wanted, level, place, commitment.time_ms, found, sent)
+    call = call_view(reader, CallId(found.call_id)) if found.call_id else None
+    return TransactionStatus(wanted, level, place, commitment.time_ms, found, sent, call)
 
 
 def message_view(reader: Reader, message_id: MessageId) -> MessageView | None:
@@ -154,7 +147,9 @@ def message_view(reader: Reader, message_id: MessageId) -> MessageView | None:
         message = message_decoder.decode(body) if body is not None else None
         sent = next(each for each in sent_by(found[0]) if each.message_id == message_id)
         status = _sent_status(reader, sent)
-        provable = body is not None and place.place.height <= _certified_height(reader)
+        provable = (
+            body is not None and place.destination != place.source and place.place.height <= _certified_height(reader)
+        )
     return MessageView(
         message_id=message_id,
         source=place.source,
@@ -229,6 +224,8 @@ def message_proof(reader: Reader, message_id: MessageId) -> bytes:
         raise Refused("unknown_message", "this shard neither sent nor consumed such a message")
     if place.received:
         raise Refused("wrong_shard", f"shard {place.source} sent this message; ask it for the proof")
+    if place.destination == place.source:
+        raise Refused("not_provable", "the shard sent this message to itself, so no stream holds it; see its trace")
     newest = _newest(reader)
     if newest is None or newest[0].commitment.height < place.place.height:
         raise NotYet(f"block {place.place.height}, which sent the message, is not certified")
@@ -253,11 +250,13 @@ def _certified_height(reader: Reader) -> Height:
 
 
 def _sent_status(reader: Reader, message: SentMessage) -> SentStatus:
-    for found in call_places(reader, message.call_id):
-        receipt = found.receipt
-        if isinstance(receipt, ReplyReceipt) and receipt.source == message.destination:
-            answer = Answered(Outcome(receipt.outcome), receipt.detail, unpack_amount(receipt.returned), found.place)
-            return SentStatus(message, MessageState.ANSWERED, answer)
-    heads = heads_at(reader, executed_height(reader))
-    acknowledged = heads is not None and heads[message.destination].begin > message.sequence
+    answer = answer_to(reader, message.call_id, message.destination)
+    if answer is not None:
+        return SentStatus(message, MessageState.ANSWERED, answer)
+    heads = heads_at(reader, executed_height(reader)) or ()
+    head = heads[message.destination] if heads else None
+    if head is not None and head.source == head.destination:
+        acknowledged = received_place(reader, message.destination, message.sequence) is not None
+    else:
+        acknowledged = head is not None and head.begin > message.sequence
     return SentStatus(message, MessageState.ACKNOWLEDGED if acknowledged else MessageState.PENDING, None)

@@ -3,7 +3,7 @@
 from primitives.identifiers import ShardId
 from shards.gas import OPERATION_GAS, TRANSACTION_GAS
 from shards.sender_queues import Entry
-from shards.transactions import RemoteTransfer, SignedTransaction
+from shards.transactions import SignedTransaction, destination_of
 
 MAX_MISFITS = 16
 """Transactions too large for what is left of a block before it counts as full."""
@@ -40,10 +40,7 @@ class Selection:
         body = entry.transaction.body
         if body.valid_until_ms < self._time_ms:
             return False
-        if self._blocked and any(
-            isinstance(operation, RemoteTransfer) and operation.destination in self._blocked
-            for operation in body.operations
-        ):
+        if self._blocked and any(destination_of(operation) in self._blocked for operation in body.operations):
             return False
         self._gas -= entry.gas
         self._bytes -= entry.size

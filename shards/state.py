@@ -11,6 +11,7 @@
 | MESSAGE | u16 destination ‖ u64 sequence | body of a sent message, until it is acknowledged |
 | OPEN_CALL | call id (32) | `OpenCall`: a sent call, until its reply has come |
 | FREEZE | u16 peer shard | `Freeze`: why a lane is frozen, with the evidence |
+| CODE to QUEUE | | contracts, their storage, and calls under way: see `shards.calls.records` |
 """
 
 from enum import IntEnum
@@ -34,7 +35,6 @@ from primitives.identifiers import (
     Nonce,
     NonceField,
     PublicKey,
-    PublicKeyField,
     Sequence,
     SequenceField,
     ShardId,
@@ -43,11 +43,12 @@ from primitives.identifiers import (
 )
 from primitives.state_tree import path_of
 from shards.commitments import CommitmentCertificate, Supply
+from shards.messages import PrincipalField
 from shards.streams import PeaksField, StreamHead
 
 
 class Namespace(IntEnum):
-    """First byte of every raw key. Contract storage will get a namespace of its own."""
+    """First byte of every raw key."""
 
     CHAIN = 1
     ACCOUNT = 2
@@ -55,7 +56,17 @@ class Namespace(IntEnum):
     MESSAGE = 4
     OPEN_CALL = 5
     FREEZE = 6
+    CODE = 7
+    CONTRACT = 8
+    STORAGE = 9
+    CALL = 10
+    REPLY = 11
+    TIMER = 12
+    QUEUE = 13
 
+
+ORDERED: Final = frozenset({Namespace.STORAGE, Namespace.TIMER})
+"""Namespaces whose keys are read in order, so that the ledger keeps them sorted."""
 
 _NO_CONTRACT = bytes(2)
 _ACCOUNT = bytes((Namespace.ACCOUNT,)) + _NO_CONTRACT
@@ -108,12 +119,23 @@ class Lane(Record):
 class OpenCall(Record):
     """A call that left with `value` and `gas` and has not been answered."""
 
-    sender: PublicKeyField
+    sender: PrincipalField
+    """The account, or the contract by its bare name, that what comes back goes to."""
+    parent_call_id: Annotated[bytes, Meta(max_length=32)]
+    """The contract's call that made it, which the reply is delivered to; empty for an account's."""
+    number: CountField
+    """Of this call among those of its parent."""
     destination: ShardIdField
     sequence: SequenceField
     value: AmountField
     gas: CountField
     deadline_ms: MillisecondsField
+    resume_gas: CountField
+    """What the caller may use in the block that consumes the reply: the block has reserved so much."""
+    patience_until_ms: CountField
+    """When the caller is told that the outcome is unknown; 0: never, or it has been."""
+    given_up: bool
+    """The caller was told; the reply is credited and delivered to nobody."""
     trace_id: TransactionIdField
 
 
@@ -166,6 +188,11 @@ UNUSED_LANE = Lane(
     frozen=False,
 )
 """What an absent lane record means."""
+
+
+def system_key(namespace: Namespace, key: bytes) -> bytes:
+    """Raw key of a record that belongs to no contract."""
+    return bytes((namespace,)) + _NO_CONTRACT + key
 
 
 def account_key(address: PublicKey) -> bytes:

@@ -29,7 +29,9 @@ from shards.chain_store import (
 
 def message_body(reader: Reader, destination: ShardId, sequence: Sequence) -> bytes | None:
     """Body of a message that this shard sent, or None."""
-    return next(message_bodies(reader, destination, sequence), None)
+    batch = _floor(reader, SENT, destination, sequence)
+    bodies = () if batch is None else decode_batch(batch[1]).bodies[sequence - number_of(batch[0][2:]) :]
+    return bodies[0] if bodies else None
 
 
 def message_bodies(reader: Reader, destination: ShardId, first: Sequence) -> Iterator[bytes]:

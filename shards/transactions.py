@@ -1,21 +1,29 @@
-"""Transactions: `signature(64) ‖ body`. The raw bytes are kept and never re-encoded; their hash is the id."""
+"""Transactions: `signature(64) ‖ body`. The raw bytes are kept and never re-encoded; their hash is the id.
+
+Transfers, and calls to other shards, stand together in one transaction and happen all or none. What runs a contract
+on this shard (`Deploy`, `Upgrade`, `ContractCall`, `TopUp`) stands alone in its transaction: it is atomic by itself.
+"""
 
 from dataclasses import dataclass
 from typing import Annotated
 
 from msgspec import Meta
 
+from contracts.limits import MAX_CALL_GAS, MAX_SOURCE_BYTES
+from contracts.outcomes import NameField, ValueField, is_contract_name
 from primitives.amounts import MAX_SUPPLY, Amount, AmountField, unpack_amount
 from primitives.codec import Decoder, Record, encode
 from primitives.errors import Refused
 from primitives.hashing import Domain, tagged_hash
 from primitives.identifiers import (
+    CallIdField,
     ChainIdField,
     MillisecondsField,
     NonceField,
     PublicKey,
     PublicKeyField,
     SecretSeed,
+    ShardId,
     ShardIdField,
     Signature,
     TransactionId,
@@ -42,7 +50,66 @@ class RemoteTransfer(Record, tag=2):
     deadline_ms: MillisecondsField
 
 
-Operation = Transfer | RemoteTransfer
+GasField = Annotated[int, Meta(ge=0, le=MAX_CALL_GAS)]
+
+
+class Deploy(Record, tag=3):
+    """Deploy a contract under a name that is free on this shard, and run its `init` when it has one."""
+
+    name: NameField
+    source: Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_BYTES)]
+    owner: Annotated[bytes, Meta(max_length=32)]
+    """The account that may upgrade it; empty: nobody ever."""
+    arguments: ValueField
+    """An encoded list, for `init`."""
+    amount: AmountField
+    """What the contract begins with, and `init`'s `msg.value`."""
+    gas: GasField
+    """For compiling and `init`; what is left comes back."""
+
+
+class Upgrade(Record, tag=4):
+    """Replace a contract's code, by its owner, and run the new code's `migrate` when it has one."""
+
+    name: NameField
+    source: Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_BYTES)]
+    arguments: ValueField
+    gas: GasField
+
+
+class ContractCall(Record, tag=5):
+    """Call a method of a contract of this shard; its first stretch runs in this transaction."""
+
+    contract: NameField
+    method: NameField
+    arguments: ValueField
+    amount: AmountField
+    gas: GasField
+    """For the whole call, the calls it makes included; what is left at its end comes back."""
+
+
+class RemoteCall(Record, tag=6):
+    """Call a method of a contract of another shard; value and gas come back as `RemoteTransfer`'s amount does."""
+
+    destination: ShardIdField
+    contract: NameField
+    method: NameField
+    arguments: ValueField
+    amount: AmountField
+    gas: GasField
+    deadline_ms: MillisecondsField
+
+
+class TopUp(Record, tag=7):
+    """Give gas to a call of this shard that ran out of it while it resumed; anyone may."""
+
+    call_id: CallIdField
+    gas: GasField
+
+
+Remote = RemoteTransfer | RemoteCall
+Alone = Deploy | Upgrade | ContractCall | TopUp
+Operation = Transfer | RemoteTransfer | Deploy | Upgrade | ContractCall | RemoteCall | TopUp
 
 
 class Transaction(Record):
@@ -84,7 +151,7 @@ def parse_transaction(raw: bytes, known_id: TransactionId | None = None) -> Sign
     """Decode and check everything that needs neither a chain nor a state; `known_id` saves hashing `raw` again.
 
     Raises:
-        Refused: `too_large`, `malformed`, `not_canonical` or `bad_amount`.
+        Refused: `too_large`, `malformed`, `not_canonical`, `bad_amount`, `not_alone` or `bad_name`.
 
     """
     if len(raw) > MAX_TRANSACTION_BYTES:
@@ -93,9 +160,37 @@ def parse_transaction(raw: bytes, known_id: TransactionId | None = None) -> Sign
         raise Refused("malformed", f"transaction: {len(raw)} bytes; it is a 64-byte signature and a body")
     body = _decoder.decode(raw[SIGNATURE_BYTES:])
     for operation in body.operations:
-        if not 0 < unpack_amount(operation.amount) <= MAX_SUPPLY:
-            raise Refused("bad_amount", "every amount must be more than zero and at most the largest supply")
+        check_operation(operation, alone=len(body.operations) == 1)
     return SignedTransaction(raw=raw, id=known_id or transaction_id(raw), body=body)
+
+
+def check_operation(operation: Operation, *, alone: bool) -> None:
+    """Check what the types cannot.
+
+    Raises:
+        Refused: `bad_amount`, `not_alone` or `bad_name`.
+
+    """
+    least = 1 if isinstance(operation, Transfer | RemoteTransfer) else 0
+    if not least <= amount_of(operation) <= MAX_SUPPLY:
+        raise Refused("bad_amount", f"every amount must be at least {least} and at most the largest supply")
+    if isinstance(operation, Alone) and not alone:
+        raise Refused("not_alone", f"a {type(operation).__name__} stands alone in its transaction")
+    if isinstance(operation, Deploy):
+        if not is_contract_name(operation.name):
+            raise Refused("bad_name", "a contract's name is a small letter, then up to 25 of a-z, 0-9, _ and -")
+        if len(operation.owner) not in (0, 32):
+            raise Refused("malformed", "an owner is an account's 32 bytes, or empty")
+
+
+def amount_of(operation: Operation) -> Amount:
+    """Base units that an operation moves, gas not counted."""
+    return Amount(0) if isinstance(operation, Upgrade | TopUp) else unpack_amount(operation.amount)
+
+
+def destination_of(operation: Operation) -> ShardId | None:
+    """The other shard that an operation sends a message to."""
+    return operation.destination if isinstance(operation, Remote) else None
 
 
 def sign_transaction(body: Transaction, seed: SecretSeed, scheme: SignatureScheme) -> bytes:
@@ -106,4 +201,4 @@ def sign_transaction(body: Transaction, seed: SecretSeed, scheme: SignatureSchem
 
 def total_amount(body: Transaction) -> Amount:
     """Sum that the operations take from the sender, fees not counted."""
-    return Amount(sum(unpack_amount(operation.amount) for operation in body.operations))
+    return Amount(sum(amount_of(operation) for operation in body.operations))

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -16,10 +17,11 @@ from primitives.signatures import public_key_of
 from shards.node import api_types as api
 from shards.trace_parts import TracePart
 from shards.traces import Trace, assemble_trace
-from shards.transactions import transaction_id
+from shards.transactions import Operation, transaction_id
+from testnet.contracts import AsyncContracts
 from testnet.gateway import ShardGateway
 from testnet.run_file import RunInfo
-from testnet.transfers import Payment, sign_payment
+from testnet.transfers import Payment, payment_operation, sign_operation
 
 POLL_SECONDS = 0.02
 """Pause between two looks at a transfer; a fraction of the time between two blocks."""
@@ -107,6 +109,15 @@ class AsyncNetwork:
         if self._session is not None:
             await self._session.close()
 
+    @property
+    def contracts(self) -> AsyncContracts:
+        """The contracts of this testnet."""
+        return AsyncContracts(self)
+
+    def gateway(self, shard: int) -> ShardGateway:
+        """The validators of a shard, for questions of one's own."""
+        return self._gateways[shard]
+
     def key(self, name: str) -> PublicKey:
         """Address of a development account."""
         return parse_address(self.info.accounts[name].address)
@@ -169,12 +180,26 @@ class AsyncNetwork:
 
         """
         payment = Payment(ShardId(source), ShardId(destination), to, Amount(amount), memo)
+        return await self.operate(seed, source, lambda now_ms: payment_operation(payment, now_ms), memo)
+
+    async def operate(
+        self, seed: SecretSeed, source: int, make: Callable[[Milliseconds], Operation], memo: bytes = b""
+    ) -> Sent:
+        """Sign one operation, made for the present time, with the next nonce, and hand it to a validator of `source`.
+
+        Raises:
+            SubmissionRefused: what the ledger refused.
+            Refused: `unreachable`.
+
+        """
         key = public_key_of(seed)
         async with self._turns.setdefault((source, key), asyncio.Lock()):
             for _ in range(SUBMIT_ATTEMPTS):
                 account = await self._gateways[source].ask(lambda node: node.account(key))
                 now_ms = Milliseconds(time.time_ns() // 1_000_000)
-                raw = sign_payment(payment, self._chain_id, seed, Nonce(account.next_nonce), now_ms)
+                raw = sign_operation(
+                    make(now_ms), ShardId(source), self._chain_id, seed, Nonce(account.next_nonce), now_ms, memo=memo
+                )
                 result = await self._submit(source, raw)
                 if result.status != "refused":
                     return Sent(transaction_id(raw), source, raw, time.monotonic())
@@ -298,6 +323,10 @@ def judge(sent: Sent, answer: api.TransactionAnswer | None) -> Settlement:
         for each in messages:
             if each.outcome == outcome:
                 return _settlement(sent, outcome, each.detail, blocks, message_id)
+    if answer.call is not None:
+        blocks = max(blocks, answer.call.last_height - answer.height + 1)
+        if answer.call.failure:
+            return _settlement(sent, "failed", answer.call.failure, blocks, message_id)
     return _settlement(sent, "settled", "", blocks, message_id)
 
 

@@ -1,4 +1,4 @@
-"""The main job, for real: shards as processes, transfers between all of them, a trace, a proof, crashes, recovery.
+"""The main job, for real: shards as processes, transfers and contract calls between them, a proof, crashes, recovery.
 
 Everything happens in a fresh temporary folder and is stopped and removed at the end, whatever happens.
 """
@@ -23,6 +23,7 @@ from shards.messages import Call
 from shards.proofs import verify_message_proof
 from testnet.client import Sent, Settlement
 from testnet.control import ask, stop_launcher
+from testnet.demo_shop import play_shop
 from testnet.genesis_file import parse_genesis
 from testnet.manifest import Manifest, parse_manifest
 from testnet.network import Network, connect
@@ -129,6 +130,7 @@ def _play(stage: _Stage, folder: Path) -> dict[str, Any]:
     _show_trace(stage, first)
     if first.message_id is not None:
         _prove(stage, first.message_id, folder)
+    stage.results |= play_shop(stage.net, stage.say)
     _crash(stage)
     _conserve(stage)
     return stage.results

@@ -8,15 +8,19 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
+from contracts.runtime.identity import installed_identity
+from contracts.runtime.image import is_compiled
 from primitives.errors import Refused
+from shards.genesis import check_machine
 from testnet.control import ask
 from testnet.home import is_home, open_genesis
 from testnet.ports import LOOPBACK, bind_port
 from testnet.run_file import read_run
 
-LIBRARIES = ("aiohttp", "cryptography", "lmdb", "msgspec", "nacl", "networkx", "rich", "structlog", "typer")
+LIBRARIES = ("aiohttp", "cryptography", "lmdb", "msgspec", "nacl", "networkx", "rich", "structlog", "typer", "wasmtime")
 """Import names of what a node and this command need."""
 
 MIN_FILES = 256
@@ -45,6 +49,7 @@ def examine(home: Path) -> list[Finding]:
         _files,
         _loopback,
         _disk,
+        _machine,
         _home,
         _testnet,
     )
@@ -90,6 +95,25 @@ def _disk(home: Path) -> Finding:
     free = shutil.disk_usage(folder).free
     advice = "free some space, or put the home elsewhere with --home"
     return Finding("disk", free >= MIN_DISK_BYTES, f"{free // 2**20:,} MiB free for {home}", advice)
+
+
+def _machine(home: Path) -> Finding:
+    """Whether contracts run here, and as this home's chain demands."""
+    try:
+        installed = installed_identity()
+    except PackageNotFoundError:
+        return Finding("contracts", ok=False, detail="wasmtime is not installed", advice="install Ostraka again")
+    detail = f"wasmtime {installed.wasmtime}, runtime {installed.image_sha256.hex()[:16]}…, {installed.target}"
+    if not is_compiled():
+        detail += "; the first contract waits some 20 s while it is compiled"
+    try:
+        if is_home(home):
+            check_machine(open_genesis(home).genesis.machine, installed)
+    except Refused as refused:
+        if refused.code == "other_machine":
+            advice = "install what the chain needs, or begin a new one: `ostraka reset`, then `ostraka up`"
+            return Finding("contracts", ok=False, detail=refused.detail, advice=advice)
+    return Finding("contracts", ok=True, detail=detail)
 
 
 def _home(home: Path) -> Finding:

@@ -2,20 +2,38 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar, cast
 
 import aiohttp
 
-from primitives.errors import Refused
+from primitives.errors import Refused, invariant
 from shards.node.client import NodeClient, NodeUnavailable
 from testnet.run_file import NodeRun
 
 T = TypeVar("T")
 
+
+class Placed(Protocol):
+    """An answer that says of which height it is."""
+
+    @property
+    def height(self) -> int:
+        """Of the block after which it holds."""
+        ...
+
+
+P = TypeVar("P", bound=Placed)
+
 Question = Callable[[NodeClient], Awaitable[T]]
 
 ANSWER_SECONDS = 3.0
 """A validator answers in milliseconds; one that takes this long is paused, stuck or gone."""
+
+CATCH_UP_SECONDS = 0.02
+"""Pause before another validator is asked, because one was behind; a fraction of the time between two blocks."""
+
+LATE_CODES = frozenset({"not_found", "no_method", "not_a_view"})
+"""Refusals of a validator that has not executed a contract's deployment or upgrade yet."""
 
 
 class ShardGateway:
@@ -28,24 +46,57 @@ class ShardGateway:
         healthy = [node.name for node in nodes if node.state == "running"]
         self._order = sorted(self._clients, key=lambda name: name not in healthy)
 
-    async def ask(self, question: Question[T]) -> T:
-        """Answer of the first validator that gives one; the one that answered last time is asked first.
+    async def ask(self, question: Question[T], seconds: float | None = None) -> T:
+        """Answer of the first validator that gives one in `seconds` (None: `ANSWER_SECONDS`).
+
+        The one that answered last time is asked first.
 
         Raises:
             Refused: what a validator refuses; `unreachable`, when none answers.
 
         """
+        limit = ANSWER_SECONDS if seconds is None else seconds
         problems = []
         for name in tuple(self._order):
             try:
-                async with asyncio.timeout(ANSWER_SECONDS):
+                async with asyncio.timeout(limit):
                     return await question(self._clients[name])
             except (TimeoutError, NodeUnavailable) as error:
-                problems.append(str(error) or f"{name}: no answer in {ANSWER_SECONDS:g} s")
+                problems.append(str(error) or f"{name}: no answer in {limit:g} s")
             self._demote(name)
         raise Refused(
             "unreachable", f"no validator of shard {self._shard} answers; see `ostraka status` ({'; '.join(problems)})"
         )
+
+    async def ask_newest(self, question: "Question[P]", seconds: float | None = None) -> P:
+        """Answer of a validator that has executed what any of a quorum has now; what was settled before is in it.
+
+        Raises:
+            Refused: as `ask`; of what only some know yet, what the last one refuses.
+
+        """
+        goal = max(answer.executed_height for answer in await self.ask_quorum(lambda node: node.status()))
+        best: P | None = None
+        refusal: Refused | None = None
+        for attempt in range(len(self._order)):
+            if attempt:
+                self.demote_first()
+                await asyncio.sleep(CATCH_UP_SECONDS)
+            try:
+                answer = await self.ask(question, seconds)
+            except Refused as refused:
+                if refused.code not in LATE_CODES:
+                    raise
+                refusal = refused
+                continue
+            if best is None or answer.height > best.height:
+                best = answer
+            if best.height >= goal:
+                return best
+        if best is None and refusal is not None:
+            raise refusal
+        invariant(best is not None, "a shard has validators")
+        return cast(P, best)
 
     def demote_first(self) -> None:
         """Ask another validator from now on."""

@@ -1,6 +1,7 @@
 """The genesis of a local testnet: what a manifest leads to, with development keys and their certificates."""
 
 from consensus.committee import Validator, ValidatorSet
+from contracts.runtime.identity import installed_identity
 from primitives.amounts import BASE_UNITS_PER_OBOL, Amount, pack_amount
 from primitives.identifiers import Epoch, Milliseconds, ShardId
 from primitives.signatures import public_key_of
@@ -14,7 +15,10 @@ BOND = Amount(1000 * BASE_UNITS_PER_OBOL)
 
 
 def build_genesis(manifest: Manifest, time_ms: Milliseconds) -> Genesis:
-    """Genesis of the testnet that `manifest` describes, beginning at `time_ms` (Unix)."""
+    """Genesis of the testnet that `manifest` describes, beginning at `time_ms` (Unix).
+
+    Its contracts run on the machine that is installed here.
+    """
     balances = {account_key(name): balance_of(balance) for name, balance in manifest.accounts.items()}
     balances[account_key(FAUCET)] = balance_of(manifest.faucet)
     allocations = tuple(
@@ -27,6 +31,7 @@ def build_genesis(manifest: Manifest, time_ms: Milliseconds) -> Genesis:
         name=manifest.name,
         development=True,
         time_ms=time_ms,
+        machine=installed_identity(),
         shards=tuple(
             GenesisShard(validators=_validators(manifest, shard), allocations=allocations)
             for shard in range(manifest.shards)

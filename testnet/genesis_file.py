@@ -11,11 +11,12 @@ import msgspec
 from msgspec import Meta
 
 from consensus.committee import Validator, ValidatorSet
+from contracts.port import MachineIdentity
 from primitives.addresses import format_address, parse_address
 from primitives.amounts import format_obol, pack_amount, parse_obol, unpack_amount
 from primitives.codec import encode
 from primitives.errors import Refused
-from primitives.identifiers import Epoch, Milliseconds, PublicKey, ShardId
+from primitives.identifiers import Epoch, Hash, Milliseconds, PublicKey, ShardId
 from shards.genesis import MAX_GENESIS_BYTES, Allocation, ChainContext, Genesis, GenesisShard, genesis_decoder
 
 MAX_GENESIS_TEXT = 2 * MAX_GENESIS_BYTES
@@ -39,6 +40,15 @@ class _ShardView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     accounts: dict[str, str]
 
 
+class _MachineView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What executes the chain's contracts."""
+
+    image_sha256: _hex
+    wasmtime: str
+    target: str
+    flags: str
+
+
 class _GenesisView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The JSON object of `genesis.json`."""
 
@@ -48,6 +58,7 @@ class _GenesisView(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     development: bool
     time_ms: int
+    machine: _MachineView
     shards: tuple[_ShardView, ...]
 
 
@@ -61,6 +72,12 @@ def genesis_text(context: ChainContext) -> str:
         name=genesis.name,
         development=genesis.development,
         time_ms=genesis.time_ms,
+        machine=_MachineView(
+            image_sha256=genesis.machine.image_sha256.hex(),
+            wasmtime=genesis.machine.wasmtime,
+            target=genesis.machine.target,
+            flags=genesis.machine.flags,
+        ),
         shards=tuple(
             _ShardView(
                 validators=tuple(
@@ -113,6 +130,12 @@ def _genesis_of(view: _GenesisView) -> Genesis:
         name=view.name,
         development=view.development,
         time_ms=Milliseconds(view.time_ms),
+        machine=MachineIdentity(
+            image_sha256=Hash(bytes.fromhex(view.machine.image_sha256)),
+            wasmtime=view.machine.wasmtime,
+            target=view.machine.target,
+            flags=view.machine.flags,
+        ),
         shards=tuple(
             GenesisShard(
                 validators=ValidatorSet(

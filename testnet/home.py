@@ -6,7 +6,7 @@
     run.json                0600, while the testnet runs: pids, ports, keys and the control socket, for scripts
     control.sock            0600, the launcher's control socket (in a temporary folder when the path is too long)
     launcher.log
-    nodes/s0-v1/            one folder per validator: its store, its TLS key, its log
+    nodes/s0-v1/            one folder per validator: its store, its TLS key, its log, admin.sock (0600) for faults
     nodes/r0/               and per relay
 
 The folder is 0700. Files are replaced whole (written aside, fsynced, renamed): a reader sees the old or the new one.
@@ -24,6 +24,7 @@ from primitives.errors import Refused
 from primitives.identifiers import ShardId
 from shards.genesis import ChainContext, Genesis
 from shards.node.folder import mark_new
+from shards.node.injection.admin import SOCKET_NAME
 from testnet.genesis_file import genesis_text, parse_genesis
 from testnet.manifest import Manifest, parse_manifest
 
@@ -70,6 +71,11 @@ def node_folder(home: Path, node: str) -> Path:
 def validator_data(home: Path, shard: int, index: int) -> Path:
     """Data folder of a validator."""
     return node_folder(home, f"s{shard}/v{index}") / "data"
+
+
+def admin_socket(home: Path, node: str) -> Path:
+    """Socket of a node that faults come through."""
+    return node_folder(home, node) / SOCKET_NAME
 
 
 def node_log(home: Path, node: str) -> Path:

@@ -28,6 +28,7 @@ import msgspec
 from primitives.errors import Refused
 from testnet.control import ControlServer, Json
 from testnet.home import LAUNCHER_LOG, HomeLock
+from testnet.mending import Mending, time_of_mending
 from testnet.orphans import end_orphans
 from testnet.ports import LOOPBACK
 from testnet.processes import CRASHED, NodePlan, NodeProcess, Supervisor, redirect_output
@@ -137,6 +138,7 @@ class Launcher:
         self._control_folder: Path | None = None
         self._control = ControlServer(self._control_path(), self._selector, self._handle)
         self._supervisor = Supervisor(release=self._release)
+        self._mending = Mending()
         self._stopping = False
         self._report_end: int | None = None
 
@@ -170,9 +172,10 @@ class Launcher:
     def serve(self) -> None:
         """Handle signals and requests until told to stop."""
         while not self._stopping:
-            for key, _ in self._selector.select():
+            for key, _ in self._selector.select(self._mending.seconds_left(time.monotonic())):
                 key.data()
             self._supervisor.reap()
+            self._mend()
             self._note_changes()
         self._close()
 
@@ -187,7 +190,8 @@ class Launcher:
         wanted, name = request.get("do"), str(request.get("node", ""))
         if wanted == "status":
             self._supervisor.reap()
-            return {"nodes": [msgspec.to_builtins(node) for node in self._run_info().nodes]}
+            nodes = [msgspec.to_builtins(node) for node in self._run_info().nodes]
+            return {"nodes": nodes, "mending": self._mending.left_ms(time.monotonic())}
         if wanted == "stop":
             self._stop()
             return {}
@@ -195,9 +199,17 @@ class Launcher:
             raise Refused(
                 "malformed", f"cannot do {str(wanted)[:40]!r}; possible: status, watch, stop, {', '.join(operations)}"
             )
+        for_ms = time_of_mending(request, wanted)
         operations[wanted](name)
+        self._mending.plan(name, wanted, None if for_ms is None else time.monotonic() + for_ms / 1000)
         self._note_changes()  # before the answer: whoever has it finds the change in run.json
         return {"nodes": [msgspec.to_builtins(self._node_run(self._supervisor.find(name)))]}
+
+    def _mend(self) -> None:
+        """Bring back what was killed or paused for a time that is over."""
+        for name, operation in self._mending.due(time.monotonic()):
+            with contextlib.suppress(Refused):  # it died, or somebody was faster
+                (self._supervisor.restart if operation == "restart" else self._supervisor.resume)(name)
 
     def _stop(self) -> None:
         """Stop every process; `serve` returns after this."""

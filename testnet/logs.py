@@ -1,8 +1,11 @@
-"""Log files of a testnet: which there are, their last lines, and what is new in them."""
+"""Log files of a testnet: which there are, their last lines, what is new in them, and how a line reads for people."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from testnet.home import LAUNCHER_LOG, NODES, node_folder
 
@@ -59,3 +62,28 @@ def _new_lines(file: LogFile) -> Iterator[str]:
                 break
             file.offset += len(raw)
             yield raw.decode("utf-8", "replace").rstrip()
+
+
+def readable(line: str) -> str:
+    """A line for people: time, level, event, and what belongs to it. What is no log record stays as it is."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return line
+    if not isinstance(record, dict) or "event" not in record:
+        return line
+    at, stamp = record.pop("at", None), str(record.pop("timestamp", ""))
+    if isinstance(at, int | float):
+        stamp = datetime.fromtimestamp(at, UTC).isoformat()
+    level, event = record.pop("level", "info"), record.pop("event")
+    mark = "" if level == "info" else f"{level}: "
+    details = (f"{name}={_shown(value)}" for name, value in record.items() if value not in (None, ""))
+    return "  ".join((stamp[11:23], f"{mark}{event}", *details))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return _shown([f"{name}:{_shown(item)}" for name, item in value.items() if item is not None])
+    if isinstance(value, list):
+        return ":".join(map(str, value)) if len(value) == 2 else ",".join(map(str, value))
+    return str(value) if isinstance(value, str) and value.isprintable() and " " not in value else json.dumps(value)

@@ -10,7 +10,7 @@ from shards.genesis import ChainContext
 from shards.node.config import NodeConfig
 from shards.node.process import main_validator
 from testnet.development_keys import validator_seed
-from testnet.home import node_folder, node_log, validator_data
+from testnet.home import admin_socket, node_folder, node_log, validator_data
 from testnet.manifest import Manifest
 from testnet.ports import LOOPBACK, PortReservation
 from testnet.processes import NodePlan
@@ -95,6 +95,7 @@ def _validator_main(
                 http_socket=http,
                 peers=peers,
                 rules=manifest.consensus.rules(),
+                admin_socket=admin_socket(home, f"s{shard}/v{index}"),
             )
         )
 
@@ -115,6 +116,7 @@ def _relay_main(
                 http_socket=sockets[0],
                 log_path=node_folder(home, name) / "data" / "log.jsonl",
                 links=[*pairs, *((high, low) for low, high in pairs)],
+                admin_socket=admin_socket(home, name),
             )
         )
 

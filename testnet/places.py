@@ -3,9 +3,11 @@
 import difflib
 from typing import NamedTuple
 
+from contracts.outcomes import is_contract_name
 from primitives.addresses import parse_address
 from primitives.errors import Refused
 from primitives.identifiers import PublicKey, SecretSeed
+from testnet.contracts import At
 from testnet.run_file import RunInfo
 
 MAX_TEXT = 128
@@ -41,6 +43,26 @@ def parse_who(text: str, info: RunInfo) -> Who:
     hint = f'did you mean "{near[0]}"? ' if near else ""
     known = ", ".join(list(info.accounts)[:8])
     raise Refused("unknown_account", f"there is no account {name!r}; {hint}Known: {known}; or write an address (osk1…)")
+
+
+def parse_contract(text: str, info: RunInfo, shard: str | None = None) -> At:
+    """Read a contract as a person writes it: `shop@0`, or its name with the shard said apart.
+
+    Raises:
+        Refused: `bad_place`, `bad_name` or `unknown_shard`.
+
+    """
+    name, separator, place = text.partition("@")
+    if not is_contract_name(name):
+        raise Refused(
+            "bad_name",
+            f"{text[:40]!r} names no contract; write name@shard, like shop@0 (small letters, digits, _ and -)",
+        )
+    if separator and shard is not None and place != shard:
+        raise Refused("bad_place", f"{text[:40]} says shard {place[:8]}, --shard says {shard[:8]}; say it once")
+    if not separator and shard is None:
+        raise Refused("bad_place", f"on which shard is {name}? Write {name}@0, or add --shard 0")
+    return At(name, parse_shard(place if separator else shard or "", info))
 
 
 def parse_shard(text: str, info: RunInfo) -> int:

@@ -27,6 +27,7 @@ class NodeReport:
     finalized: int = 0
     executed: int = 0
     certified: int = 0
+    contracts: int = 0
     detail: str = ""
 
 
@@ -68,5 +69,6 @@ async def _report(node: NodeRun, session: aiohttp.ClientSession) -> NodeReport:
         finalized=status.finalized_height,
         executed=status.executed_height,
         certified=status.certified_height,
+        contracts=status.contracts,
         detail=status.not_ready,
     )

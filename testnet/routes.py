@@ -1,12 +1,17 @@
-"""Why messages between two shards are not carried: no relay runs, or none serves the pair."""
+"""Why a trace does not go on: no relay runs, or none serves the pair of shards, or a contract's call is out of gas."""
 
 from pathlib import Path
 
+from contracts.gas import DEFAULT_CALL_GAS
 from primitives.errors import Refused
+from shards.call_tree import STARVED, all_calls
 from shards.trace_parts import Hop
 from shards.traces import Trace
 from testnet.home import open_manifest
 from testnet.run_file import RunInfo
+
+ENOUGH_GAS = 5 * DEFAULT_CALL_GAS
+"""To suggest for a call that ran out of it; what it does not use comes back."""
 
 
 def why_unserved(info: RunInfo, source: int, destination: int) -> str:
@@ -36,4 +41,12 @@ def why_waiting(info: RunInfo, trace: Trace) -> str:
                 reason = why_unserved(info, step.shard, sent.destination)
                 if reason:
                     return reason
+    return ""
+
+
+def why_starved(trace: Trace) -> str:
+    """Which call of a trace needs gas before it goes on; empty when none does."""
+    for node in all_calls(trace.roots):
+        if node.outcome == STARVED:
+            return f"{node.label} is out of gas; give it some: ostraka topup {node.call_id.hex()} {ENOUGH_GAS}"
     return ""

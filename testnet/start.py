@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from contracts.runtime.identity import installed_identity
 from primitives.addresses import format_address
 from primitives.errors import Refused
 from primitives.identifiers import Milliseconds
 from primitives.signatures import public_key_of
-from shards.genesis import ChainContext
+from shards.genesis import ChainContext, check_machine
 from testnet.control import ask
 from testnet.development_keys import account_seed
 from testnet.genesis_builder import build_genesis
@@ -37,7 +38,8 @@ def start(home: Path, manifest: Manifest, *, attached: bool) -> Launch:
     Must be called while this process has no other threads and no event loop: it forks.
 
     Raises:
-        Refused: `home_in_use`, `not_a_home`, `other_chain`, `port_taken`, or a genesis that was altered.
+        Refused: `home_in_use`, `not_a_home`, `other_chain`, `other_machine`, `port_taken`, or a genesis that was
+            altered.
 
     """
     lock = HomeLock(home)
@@ -57,6 +59,7 @@ def _open_or_create(home: Path, manifest: Manifest) -> ChainContext:
         return create_home(home, manifest, build_genesis(manifest, Milliseconds(time.time_ns() // 1_000_000)))
     check_same_chain(home, manifest)
     context = open_genesis(home)
+    check_machine(context.genesis.machine, installed_identity())
     save_manifest(home, manifest)
     return context
 

@@ -1,4 +1,4 @@
-"""What a client signs: one transfer, local or to another shard, with terms that fit a local testnet."""
+"""What a client signs: one operation, such as a transfer, with terms that fit a local testnet."""
 
 from dataclasses import dataclass
 
@@ -28,23 +28,32 @@ class Payment:
     memo: bytes = b""
 
 
-def sign_payment(payment: Payment, chain_id: ChainId, seed: SecretSeed, nonce: Nonce, now_ms: Milliseconds) -> bytes:
-    """Signed wire form of a payment; its fee limit is exactly what it can cost."""
+def sign_operation(
+    operation: Operation,
+    shard: ShardId,
+    chain_id: ChainId,
+    seed: SecretSeed,
+    nonce: Nonce,
+    now_ms: Milliseconds,
+    *,
+    memo: bytes = b"",
+) -> bytes:
+    """Signed wire form of a transaction of `shard` with one operation; its fee limit is exactly what it can cost."""
     body = Transaction(
         version=1,
         chain_id=chain_id,
-        shard=payment.source,
+        shard=shard,
         sender=public_key_of(seed),
         nonce=nonce,
         valid_until_ms=Milliseconds(now_ms + VALID_MS),
         fee_limit=pack_amount(Amount(0)),
-        operations=(_operation(payment, now_ms),),
-        memo=payment.memo,
+        operations=(operation,),
+        memo=memo,
     )
     return sign_transaction(msgspec.structs.replace(body, fee_limit=pack_amount(fee_of(body))), seed, ED25519)
 
 
-def _operation(payment: Payment, now_ms: Milliseconds) -> Operation:
+def payment_operation(payment: Payment, now_ms: Milliseconds) -> Operation:
     """The operation that moves the money."""
     amount = pack_amount(payment.amount)
     if payment.source == payment.destination:

@@ -1,5 +1,6 @@
 """What the double is made of: contracts, calls under way, and the lanes between shards."""
 
+import ast
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -29,12 +30,16 @@ class Code:
 
     path: Path
     compiled: CodeType
+    methods: frozenset[str]
+    """Functions that the source defines at its top, whatever else is bound to a public name."""
 
     @classmethod
     def of(cls, source: str | Path | ModuleType) -> "Code":
         """Read a file, or the file of an imported module."""
         path = Path(str(source.__file__) if isinstance(source, ModuleType) else source)
-        return cls(path, compile(path.read_text(encoding="utf-8"), str(path), "exec", dont_inherit=True))
+        tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
+        methods = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+        return cls(path, compile(tree, str(path), "exec", dont_inherit=True), frozenset(methods))
 
     def load(self) -> dict[str, Any]:
         """Run the module anew, as the machine does for each call."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from contracts.limits import MAX_ERROR_LENGTH, MAX_TRACEBACK_LENGTH
 from contracts.operations import REPLY_OK, REPLY_UNKNOWN
-from contracts.outcomes import Effects, Invocation, OutgoingCall, Reply, is_worth_resuming
+from contracts.outcomes import Effects, Invocation, OutgoingCall, Reply, is_contract_name, is_worth_resuming
 from contracts.session import Session
 from contracts.tracebacks import format_traceback
 from contracts.values import Data, Value, decode, encode, read
@@ -263,25 +263,35 @@ class Shards:
     def _delivery(self, caller: Open, outgoing: OutgoingCall) -> Callable[[], None]:
         def deliver() -> None:
             value = unpack_amount(outgoing.value)
-            number, method = outgoing.number, outgoing.method
-            target = self._contracts.get((outgoing.shard, outgoing.contract))
-            refusal = ""
-            if self._time_ms > outgoing.deadline_ms:
-                refusal = "expired"
-            elif not method:
-                self._pay(outgoing.contract, outgoing.shard, value)
-                self._reply(caller, outgoing.shard, _reply_to(number, REPLY_OK, result=encode(None)))
-            elif target is None or not _is_callable(target, method):
-                refusal = "refused"
+            number, shard = outgoing.number, outgoing.shard
+            refusal = self._refusal(outgoing)
+            if refusal is not None:
+                kind, error, message = refusal
+                self._reply(caller, shard, _reply_to(number, kind, error=error, message=message, returned=value))
+            elif not outgoing.method:
+                self._pay(outgoing.contract, shard, value)
+                self._reply(caller, shard, _reply_to(number, REPLY_OK, result=encode(None)))
             else:
-                sender = caller.account.principal
-                self._begin(target, method, outgoing.arguments, sender, value, caller=caller, number=number)
-            if refusal:
-                text = f"{outgoing.contract}@{outgoing.shard} has no method {method!r}"
-                message = "its deadline had passed" if refusal == "expired" else text
-                self._reply(caller, outgoing.shard, _reply_to(number, refusal, message=message, returned=value))
+                target, sender = self._contracts[shard, outgoing.contract], caller.account.principal
+                self._begin(target, outgoing.method, outgoing.arguments, sender, value, caller=caller, number=number)
 
         return deliver
+
+    def _refusal(self, call: OutgoingCall) -> tuple[str, str, str] | None:
+        """Kind, error and text of what a call is answered with that is not taken up, as the ledger has them."""
+        shown = f"{call.contract}@{call.shard}"
+        target = self._contracts.get((call.shard, call.contract))
+        if self._time_ms > call.deadline_ms:
+            return "expired", "", f"consumed at {self._time_ms} ms, after its deadline {call.deadline_ms} ms"
+        if not is_contract_name(call.contract):
+            return None if not call.method else ("refused", "", "an account has no methods; send to it without one")
+        if target is None:
+            return "refused", "", f"there is no contract {shown} on shard {call.shard}"
+        if call.method in RESERVED_METHODS or call.method.startswith("_"):
+            return "refused", "", f"{call.method!r} cannot be called"
+        if not _is_callable(target, call.method):
+            return "refused", "no_method", f"{call.contract} has no method {call.method!r}"
+        return None
 
     def _pay(self, to: str, shard: int, amount: int) -> None:
         self._paid[to, shard] = self.paid(to, shard) + amount
@@ -319,11 +329,13 @@ class Shards:
 
 def _is_callable(account: Account, method: str) -> bool:
     public = not method.startswith("_") and method not in RESERVED_METHODS
-    return public and callable(account.code.load().get(method))
+    return public and method in account.code.methods
 
 
-def _reply_to(number: int, kind: str, *, result: bytes = b"", message: str = "", returned: int = 0) -> Reply:
-    return Reply(number, kind, result, "", message, "", pack_amount(Amount(returned)))
+def _reply_to(
+    number: int, kind: str, *, result: bytes = b"", error: str = "", message: str = "", returned: int = 0
+) -> Reply:
+    return Reply(number, kind, result, error, message, "", pack_amount(Amount(returned)))
 
 
 def _failure_of(opened: Open, error: BaseException, returned: int) -> Reply:

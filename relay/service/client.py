@@ -57,7 +57,7 @@ class _Streams(msgspec.Struct, frozen=True):
     encoded_heads: str
 
 
-class _Result(msgspec.Struct, frozen=True):
+class DeliveryResult(msgspec.Struct, frozen=True):
     """What is used of POST /v1/bundles."""
 
     status: Literal["accepted", "known", "refused"]
@@ -132,14 +132,14 @@ class ValidatorClient:
             raise Unusable(_words(error))
         return None
 
-    async def deliver(self, url: str, raw: bytes) -> _Result:
+    async def deliver(self, url: str, raw: bytes) -> DeliveryResult:
         """Hand in a bundle."""
         status, body = await self._ask("POST", f"{url}/v1/bundles", MAX_ANSWER_BYTES, 0, raw)
         if status == 200:
-            return _decoded(lambda: msgspec.json.decode(body, type=_Result))
+            return _decoded(lambda: msgspec.json.decode(body, type=DeliveryResult))
         error = _error(status, body)
         if error.fault == "yours" and status != 429:
-            return _Result("refused", error.code, error.detail)
+            return DeliveryResult("refused", error.code, error.detail)
         raise Unusable(_words(error))
 
     async def _ask(

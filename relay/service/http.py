@@ -62,7 +62,7 @@ class StatusAnswer(msgspec.Struct, frozen=True):
 
 
 class RelayHttp:
-    """Serves GET /v1/links, /v1/status, /healthz and /metrics on a bound socket."""
+    """Serves GET /v1/links, /v1/status, /healthz, /readyz and /metrics on a bound socket."""
 
     def __init__(self, shell: RelayShell) -> None:
         self._shell = shell
@@ -71,6 +71,7 @@ class RelayHttp:
         application.router.add_get("/v1/links", self._links)
         application.router.add_get("/v1/status", self._status)
         application.router.add_get("/healthz", self._health)
+        application.router.add_get("/readyz", self._ready)
         application.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
 
@@ -114,6 +115,15 @@ class RelayHttp:
     async def _health(self, _request: web.Request) -> web.Response:
         """Alive; whether anything can be carried is what /v1/links is for."""
         return web.Response(text="ok\n")
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        """Whether every link that this relay serves can carry something."""
+        report = self._shell.courier.report(self._shell.clock())
+        standings = [lane.standing.value for lane in report.lanes]
+        served = len(standings) - standings.count("not_configured")
+        carrying = standings.count("open")
+        text = f"{carrying} of {served} links are open; see /v1/links\n"
+        return web.Response(text=text, status=200 if carrying == served else 503)
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         shell = self._shell

@@ -16,6 +16,7 @@ from primitives.signatures import ED25519
 from relay.core import Courier
 from relay.links import Links
 from relay.service.client import ValidatorClient
+from relay.service.faulty_client import FaultyClient
 from relay.service.http import RelayHttp
 from relay.service.metrics import RelayMetrics
 from relay.service.shell import Place, RelayShell
@@ -24,6 +25,7 @@ from shards.genesis import ChainContext
 from shards.node.clock import Clock, system_clock
 from shards.node.config import Listener
 from shards.node.faults import BadConfiguration, ExitCode
+from shards.node.injection.admin import AdminServer
 from shards.node.logs import Log, open_log
 
 
@@ -41,6 +43,8 @@ class RelayConfig:
     settings: CourierSettings = field(default_factory=CourierSettings)
     log_level: str = "info"
     clock: Clock = system_clock
+    admin_socket: Path | None = None
+    """Where faults on purpose may come in; there is none without it, nor on a chain that is not for development."""
 
 
 def main_relay(config: RelayConfig, on_ready: Callable[[tuple[str, int]], None] | None = None) -> int:
@@ -102,12 +106,14 @@ async def _run(
     loop = asyncio.get_running_loop()
     with ExitStack() as opened:
         bound = opened.enter_context(_listen(config.http_socket))
-        client = ValidatorClient()
+        client, faults = _make_client(config, urls, log)
         shell = RelayShell(courier, urls, client, config.clock, RelayMetrics(), log)
         http = RelayHttp(shell)
         try:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, stop.set)
+            if faults is not None:
+                await faults.start()
             await http.start(bound)
             address: tuple[str, int] = bound.getsockname()[:2]
             log.info("listening", http=address, links=len(links.pairs()), validators=len(urls))
@@ -118,9 +124,21 @@ async def _run(
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
+            if faults is not None:
+                await faults.close()
             await shell.close()
             await client.close()
             await http.close()
+
+
+def _make_client(
+    config: RelayConfig, urls: Mapping[Place, str], log: Log
+) -> tuple[ValidatorClient, AdminServer | None]:
+    """What talks to validators; on a development chain with the socket that faults come through."""
+    if config.admin_socket is None or not config.context.genesis.development:
+        return ValidatorClient(), None
+    client = FaultyClient(config.context, {url: place for place, url in urls.items()})
+    return client, AdminServer(config.admin_socket, client.board, log)
 
 
 async def _until(stop: asyncio.Event, failed: asyncio.Future[None]) -> None:

@@ -4,7 +4,7 @@ Hashes, ids and encoded records are lower-case hexadecimal; amounts are base uni
 JSON numbers hold); times are Unix milliseconds; addresses are bech32m ("osk1…").
 """
 
-from typing import Annotated, Literal, dataclass_transform
+from typing import Annotated, Any, Literal, dataclass_transform
 
 import msgspec
 from msgspec import Meta
@@ -87,6 +87,7 @@ class StatusAnswer(Answer):
     time_ms: Count
     mempool_transactions: Count
     inbox_bundles: Count
+    contracts: Count
     blamed: list[int]
     ready: bool
     not_ready: str
@@ -138,14 +139,23 @@ class BlocksAnswer(Answer):
     next: Count | None
 
 
-class OperationView(Answer):
-    """One transfer of a transaction; `destination` is the shard that it goes to."""
+OperationKind = Literal["transfer", "remote_transfer", "deploy", "upgrade", "call", "remote_call", "top_up"]
 
-    kind: Literal["transfer", "remote_transfer"]
-    to: AddressText
+
+class OperationView(Answer):
+    """One operation of a transaction; `destination` is the shard that it goes to. What does not apply is null."""
+
+    kind: OperationKind
     destination: Count
     amount: AmountText
     deadline_ms: Count | None
+    to: AddressText | None = None
+    contract: str | None = None
+    method: str | None = None
+    arguments: Annotated[Any, Meta(description="a list of values, as shards.node.json_values writes it")] = None
+    gas: Count | None = None
+    call_id: IdText | None = None
+    """Of a top-up."""
 
 
 class TransactionView(Answer):
@@ -192,7 +202,7 @@ class SentView(Answer):
 class ReceiptView(Answer):
     """A receipt. Which fields are filled depends on `kind`."""
 
-    kind: Literal["transaction", "call", "reply", "discard", "freeze"]
+    kind: Literal["transaction", "call", "reply", "discard", "freeze", "run"]
     outcome: str
     detail: str
     transaction_id: IdText | None = None
@@ -204,6 +214,9 @@ class ReceiptView(Answer):
     fee: AmountText | None = None
     gas_used: Count | None = None
     returned: AmountText | None = None
+    contract: str | None = None
+    """Of a run; `/v1/calls/{call_id}` has the rest."""
+    method: str | None = None
     sent: list[SentView] = []
 
 
@@ -261,6 +274,15 @@ class SentStatusView(Answer):
     answered_height: Count | None
 
 
+class BegunCall(Answer):
+    """The contract's call that a transaction began, as its runs so far tell it; `failure` is empty unless it failed."""
+
+    call_id: IdText
+    state: Literal["under_way", "starved", "completed", "failed"]
+    last_height: Count
+    failure: str
+
+
 class TransactionAnswer(Answer):
     """How far a transaction has come; `accepted` means that this validator keeps it in its mempool."""
 
@@ -271,6 +293,8 @@ class TransactionAnswer(Answer):
     time_ms: Count | None
     receipt: ReceiptView | None
     sent: list[SentStatusView]
+    call: BegunCall | None = None
+    """Null where no contract ran for it."""
 
 
 class PlacedReceipt(Answer):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from consensus import archive, journal
+from contracts.port import Machine
 from primitives.errors import InvariantViolated, Refused
 from primitives.signatures import ED25519
 from primitives.storage import Write
@@ -17,6 +18,7 @@ from shards.node.folder import FORMAT_VERSION, Identity, check_identity, encode_
 from shards.node.logs import Log
 from shards.node.state_store import Applied, StateStore
 from shards.node.storage import LmdbStore
+from shards.state import Namespace
 from shards.validator.core import ValidatorCore, initial_writes, recover
 
 META: Final = "node.meta"
@@ -51,8 +53,13 @@ class Stores:
         self.state.close()
 
 
-def open_stores(config: NodeConfig, log: Log) -> Stores:
-    """Open a data folder, or make one, and read the ledger back from it.
+def has_contracts(ledger: Ledger) -> bool:
+    """Whether anything is deployed in the state as it is; looks at all of it."""
+    return any(key[0] == Namespace.CONTRACT for key, _ in ledger.entries())
+
+
+def open_stores(config: NodeConfig, machine: Machine, log: Log) -> Stores:
+    """Open a data folder, or make one, and read the ledger back from it; `machine` runs its contracts.
 
     Raises:
         BadConfiguration: the folder is another validator's.
@@ -75,7 +82,7 @@ def open_stores(config: NodeConfig, log: Log) -> Stores:
             if not store.check():
                 log.info("store_not_walked", path=str(store.path), bytes=store.size_bytes())
         _settle_identity(config.home, chain, state, mine)
-        ledger = _read_ledger(config, chain, state)
+        ledger = _read_ledger(config, machine, chain, state)
         opened.pop_all()
     return Stores(chain, state, ledger)
 
@@ -101,16 +108,16 @@ def _settle_identity(home: Path, chain: LmdbStore, state: StateStore, mine: Iden
         state.write_identity(encode_identity(mine))
 
 
-def _read_ledger(config: NodeConfig, chain: LmdbStore, state: StateStore) -> Ledger:
+def _read_ledger(config: NodeConfig, machine: Machine, chain: LmdbStore, state: StateStore) -> Ledger:
     """Ledger at the last flush, or at the genesis when there was none."""
     loaded = state.load()
     if loaded is None:
-        ledger = Ledger(config.context, config.shard)
+        ledger = Ledger(config.context, config.shard, machine=machine)
         state.flush(_applied(ledger), dict(ledger.entries()))
         return ledger
     applied, entries = loaded
     try:
-        ledger = Ledger.restore(config.context, config.shard, entries)
+        ledger = Ledger.restore(config.context, config.shard, entries, machine=machine)
     except Refused as refused:
         raise StorageFault(f"{config.home}/state: {refused.detail}") from None
     if _applied(ledger) != applied:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from primitives.addresses import format_address
 from primitives.errors import OstrakaError, Refused
 from primitives.identifiers import PublicKey
+from shards.node import api_contracts
 from shards.node import api_types as api
 
 T = TypeVar("T")
@@ -113,6 +115,56 @@ class NodeClient:
         """Proof that the shard sent a message (`shards.proofs.verify_message_proof`)."""
         return (await self._bytes("GET", f"/v1/proofs/messages/{wanted.hex()}")) or b""
 
+    # Contracts; arguments and values are encoded (`contracts.values`)
+
+    async def contracts(self, after: str = "", limit: int = 20) -> api_contracts.ContractsAnswer:
+        """Contracts of the shard, in order of their names."""
+        return await self._json(
+            api_contracts.ContractsAnswer, "GET", "/v1/contracts", params={"after": after, "limit": limit}
+        )
+
+    async def contract(self, name: str, *, source: bool = False) -> api_contracts.ContractView:
+        """One contract."""
+        return await self._json(api_contracts.ContractView, "GET", _contract(name), params={"source": int(source)})
+
+    async def storage(
+        self, name: str, prefix: str = "", after: str = "", limit: int = 20
+    ) -> api_contracts.StorageAnswer:
+        """What a contract stores, in order of keys."""
+        params = {"prefix": prefix, "after": after, "limit": limit}
+        return await self._json(api_contracts.StorageAnswer, "GET", f"{_contract(name)}/storage", params=params)
+
+    async def stored(self, name: str, key: str, *, proof: bool = False) -> api_contracts.StoredAnswer:
+        """One key of a contract's storage."""
+        path = f"{_contract(name)}/storage/{quote(key, safe='')}"
+        return await self._json(api_contracts.StoredAnswer, "GET", path, params={"proof": int(proof)})
+
+    async def view(
+        self, name: str, method: str, arguments: bytes, *, sender: str = "", proof: bool = False
+    ) -> api_contracts.ViewAnswer:
+        """Run a view."""
+        asked = api_contracts.AskRequest(method=method, encoded=arguments.hex(), sender=sender, proof=proof)
+        return await self._ask(api_contracts.ViewAnswer, f"{_contract(name)}/view", asked)
+
+    async def estimate(
+        self, name: str, method: str, arguments: bytes, *, sender: str = "", value: int = 0
+    ) -> api_contracts.EstimateAnswer:
+        """Try a call; nothing of it is kept."""
+        asked = api_contracts.AskRequest(method=method, encoded=arguments.hex(), sender=sender, value=str(value))
+        return await self._ask(api_contracts.EstimateAnswer, f"{_contract(name)}/estimate", asked)
+
+    async def call(self, wanted: bytes) -> api_contracts.CallAnswer:
+        """A contract's call, by its id or by that of its transaction."""
+        return await self._json(api_contracts.CallAnswer, "GET", f"/v1/calls/{wanted.hex()}")
+
+    async def runs(self, first: int = 1, limit: int = 1_000) -> api_contracts.RunsAnswer:
+        """Runs of contracts in blocks from a height on."""
+        return await self._json(api_contracts.RunsAnswer, "GET", "/v1/runs", params={"from": first, "limit": limit})
+
+    async def call_record(self, wanted: bytes) -> api_contracts.RecordAnswer:
+        """What repeats a call elsewhere."""
+        return await self._json(api_contracts.RecordAnswer, "GET", f"/v1/calls/{wanted.hex()}/record")
+
     async def streams(self, after: int = 0, wait_ms: int = 0) -> api.StreamsAnswer | None:
         """Newest certificate with all stream heads, if it is of a greater height than `after`."""
         raw = await self._bytes("GET", "/v1/streams", params={"after": after, "wait_ms": wait_ms}, wait_ms=wait_ms)
@@ -171,6 +223,10 @@ class NodeClient:
         raise NodeUnavailable(f"{self.base_url} ended the event stream; come back with the last cursor")
 
     # Beneath
+
+    async def _ask(self, kind: type[T], path: str, asked: api_contracts.AskRequest) -> T:
+        body = msgspec.json.encode(asked)
+        return await self._json(kind, "POST", path, data=body, headers={"Content-Type": "application/json"})
 
     async def _json(self, kind: type[T], method: str, path: str, **options: Any) -> T:
         return _decode(kind, (await self._bytes(method, path, **options)) or b"")
@@ -235,6 +291,10 @@ def _decode_with(decoder: "msgspec.json.Decoder[T]", raw: bytes) -> T:
         raise NodeUnavailable(
             f"the answer cannot be read; is this a validator of the same release? ({error})"
         ) from None
+
+
+def _contract(name: str) -> str:
+    return f"/v1/contracts/{quote(name, safe='')}"
 
 
 def _text(name: int | bytes) -> str:

@@ -34,6 +34,8 @@ class NodeConfig:
     rules: Rules = field(default_factory=Rules)
     log_level: str = "info"
     clock: Clock = system_clock
+    admin_socket: Path | None = None
+    """Where faults on purpose may come in; there is none without it, nor on a chain that is not for development."""
 
 
 def read_key_file(path: Path, passphrase: str) -> SecretSeed:

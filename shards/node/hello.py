@@ -1,8 +1,9 @@
 """The hello: the first message on a link in each direction, `signature(64) ‖ Hello`.
 
 TLS has shown that the peer holds the key of a pinned certificate. The hello, signed with the voting key, says which
-chain, shard, epoch and place it thinks this is, to whom it speaks and with which certificate, so that development
-keys shared by two chains, a wrong address, or another protocol version end in a clear refusal and not in noise.
+chain, shard, epoch and place it thinks this is, to whom it speaks, with which certificate, and what executes its
+contracts, so that development keys shared by two chains, a wrong address, another protocol version or another engine
+end in a clear refusal and not in noise.
 """
 
 from hashlib import sha256
@@ -44,15 +45,22 @@ class Hello(Record):
     to: ValidatorIndexField
     certificate_hash: HashField
     """SHA-256 of the speaker's DER certificate on this link."""
+    machine: HashField
+    """Digest of the speaker's installed `MachineIdentity`."""
 
 
 _decoder = Decoder(Hello, max_bytes=MAX_HELLO_BYTES - SIGNATURE_BYTES, name="hello")
 
 
 def make_hello(
-    committee: Committee, me: ValidatorIndex, to: ValidatorIndex, seed: SecretSeed, scheme: SignatureScheme
+    committee: Committee,
+    me: ValidatorIndex,
+    to: ValidatorIndex,
+    seed: SecretSeed,
+    scheme: SignatureScheme,
+    machine: Hash,
 ) -> bytes:
-    """Hello of validator `me` to validator `to` of its committee."""
+    """Hello of validator `me` to validator `to` of its committee; `machine` is the installed one's digest."""
     body = encode(
         Hello(
             protocol_version=PROTOCOL_VERSION,
@@ -62,19 +70,25 @@ def make_hello(
             index=me,
             to=to,
             certificate_hash=_certificate_hash(committee, me),
+            machine=machine,
         )
     )
     return scheme.sign(seed, Domain.HELLO + body) + body
 
 
 def check_hello(
-    raw: bytes, committee: Committee, me: ValidatorIndex, peer: ValidatorIndex, scheme: SignatureScheme
+    raw: bytes,
+    committee: Committee,
+    me: ValidatorIndex,
+    peer: ValidatorIndex,
+    scheme: SignatureScheme,
+    machine: Hash,
 ) -> None:
     """Check the hello of the peer whose certificate TLS has seen; the cheapest check first.
 
     Raises:
         Refused: `too_large`, `malformed`, `not_canonical`, `wrong_version`, `wrong_chain`, `wrong_shard`,
-            `wrong_epoch`, `wrong_validator`, `self_link` or `bad_signature`.
+            `wrong_epoch`, `other_machine`, `wrong_validator`, `self_link` or `bad_signature`.
 
     """
     if len(raw) > MAX_HELLO_BYTES:
@@ -89,6 +103,9 @@ def check_hello(
         raise Refused("wrong_shard", f"the peer is of shard {hello.shard}, this validator of shard {committee.shard}")
     if hello.epoch != committee.epoch:
         raise Refused("wrong_epoch", f"the peer is in epoch {hello.epoch}, this validator in {committee.epoch}")
+    if hello.machine != machine:
+        digests = f"the peer's contract machine is {hello.machine.hex()[:16]}…, this validator's {machine.hex()[:16]}…"
+        raise Refused("other_machine", digests + "; `ostraka doctor` says what differs from the genesis")
     if hello.index == me:
         raise Refused("self_link", f"the peer is validator {me} as well; one of the addresses points back here")
     if hello.index != peer or hello.to != me:

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from shards.node import http_chain, http_events, http_streams, http_transactions
+from shards.node import http_calls, http_chain, http_contracts, http_events, http_streams, http_transactions
 from shards.node.api_types import MAX_BODY_BYTES
 from shards.node.faults import BadConfiguration
 from shards.node.http_guard import (
@@ -66,6 +66,8 @@ async def openapi(_node: Node, _request: web.Request) -> web.StreamResponse:
 OPERATIONS: Final = (
     *http_chain.OPERATIONS,
     *http_transactions.OPERATIONS,
+    *http_contracts.OPERATIONS,
+    *http_calls.OPERATIONS,
     *http_streams.OPERATIONS,
     *http_events.OPERATIONS,
     Operation("GET", "/healthz", "health", "Alive, and the core has not halted", health, TEXT),
@@ -118,3 +120,4 @@ class HttpApi:
         self._node.desk.close()
         if self._runner is not None:
             await self._runner.cleanup()
+        await self._node.views.close()

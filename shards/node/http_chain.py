@@ -72,6 +72,7 @@ async def status(node: Node, _request: web.Request) -> api.Answer:
         time_ms=now.time_ms,
         mempool_transactions=now.mempool_transactions,
         inbox_bundles=now.inbox_bundles,
+        contracts=node.snapshots.contract_count,
         blamed=list(now.blamed),
         ready=not reason,
         not_ready=reason,
@@ -115,7 +116,7 @@ async def _proved_account(node: Node, address: PublicKey) -> api.Answer:
         height, value, proof = await node.driver.between_blocks(prove)
         if not height:
             raise NotYet("the genesis has no certificate; ask again when the first block is executed")
-        certificate = await _certificate_of(node, height)
+        certificate = await certificate_of(node, height)
         if certificate is not None:
             record = EMPTY_ACCOUNT if value is None else decode_account(value)
             evidence = api.AccountProof(
@@ -128,8 +129,8 @@ async def _proved_account(node: Node, address: PublicKey) -> api.Answer:
     raise NotYet("no recent height was certified in time; ask again")
 
 
-async def _certificate_of(node: Node, height: Height) -> CommitmentCertificate | None:
-    """Certificate of exactly this height, waited for; None when a later height is certified and this one is not."""
+async def certificate_of(node: Node, height: Height) -> CommitmentCertificate | None:
+    """The certificate of exactly this height, waited for; None when a later height is certified and this one is not."""
     waiting = asyncio.ensure_future(node.desk.certificate_from(height, CERTIFICATE_WAIT_S))
     try:
         for _ in range(2):

@@ -11,6 +11,7 @@ from primitives.identifiers import MessageId, TransactionId
 from primitives.storage import Reader
 from shards import chain_store, queries
 from shards.node import api_types as api
+from shards.node.contract_views import begun_call
 from shards.node.http_operations import Operation, Parameter, not_found, octets, path_id
 from shards.node.node import Node
 from shards.node.views import receipt_view, sent_status_view
@@ -69,6 +70,7 @@ async def transaction(node: Node, request: web.Request) -> api.Answer:
         time_ms=found.time_ms,
         receipt=None if found.receipt is None else receipt_view(found.receipt),
         sent=[sent_status_view(each) for each in found.sent],
+        call=None if found.call is None else begun_call(found.call),
     )
 
 

@@ -18,9 +18,11 @@ from aiohttp import WSMsgType, web
 
 from consensus.committee import Committee
 from primitives.errors import Refused
-from primitives.identifiers import SecretSeed, ValidatorIndex
+from primitives.identifiers import Hash, SecretSeed, ValidatorIndex
 from primitives.signatures import SignatureScheme
 from shards.node.hello import check_hello, make_hello
+from shards.node.injection.faults import MAX_HELD_BACK
+from shards.node.injection.links import Copy
 from shards.node.link import CLOSE_REFUSED, SOCKET_LIMIT_BYTES, Link, Receiver, Socket
 from shards.node.logs import Log
 from shards.node.metrics import NodeMetrics
@@ -44,8 +46,16 @@ MAX_CLOSE_REASON_BYTES = 120
 class LinkFilter(Protocol):
     """Faults on purpose, above TLS; development chains only."""
 
-    def delay_ms(self, to: ValidatorIndex, raw: bytes) -> int | None:
-        """Milliseconds to hold back this message, 0 for none, None to drop it."""
+    def copies(self, to: ValidatorIndex, raw: bytes) -> tuple[Copy, ...]:
+        """What is sent in the place of this message: usually itself, at once."""
+        ...
+
+    def hears(self, peer: ValidatorIndex) -> bool:
+        """Whether anything that this peer sends gets in."""
+        ...
+
+    def reaches(self, peer: ValidatorIndex) -> bool:
+        """Whether anything that is sent to this peer may get through."""
         ...
 
 
@@ -58,6 +68,8 @@ class Station:
     seed: SecretSeed
     scheme: SignatureScheme
     addresses: Sequence[tuple[str, int]]
+    machine: Hash
+    """Digest of the identity of what executes contracts here."""
 
 
 class Links:
@@ -71,7 +83,10 @@ class Links:
         self._server_context = server_context(station.committee, station.me, station.seed)
         self._client_context = client_context(station.committee, station.me, station.seed)
         others = [ValidatorIndex(index) for index in range(station.committee.size) if index != station.me]
-        self._links = {peer: Link(peer, receive, metrics) for peer in others}
+        self._receive = receive
+        self._held_back = 0
+        """Messages that a fault delays."""
+        self._links = {peer: Link(peer, self._hear, metrics) for peer in others}
         self._tasks: set[asyncio.Task[None]] = set()
         self._accepted: set[asyncio.Task[object]] = set()
         self._runner = web.ServerRunner(web.Server(self._accept, access_log=None))
@@ -79,8 +94,11 @@ class Links:
         self._session: aiohttp.ClientSession | None = None
 
     def connected(self) -> tuple[ValidatorIndex, ...]:
-        """Peers that can be spoken to now, in ascending order."""
-        return tuple(peer for peer, link in self._links.items() if link.connected)
+        """Peers that can be spoken to now, in ascending order; one that a fault cuts off cannot."""
+        faults = self._filter
+        return tuple(
+            peer for peer, link in self._links.items() if link.connected and (faults is None or faults.reaches(peer))
+        )
 
     def set_filter(self, faults: LinkFilter | None, *, development: bool) -> None:
         """Put faults on the links, or take them away; `Refused` unless the chain is a development chain."""
@@ -96,11 +114,27 @@ class Links:
         elif self._filter is None:
             link.send(raw)
         else:
-            delay_ms = self._filter.delay_ms(to, raw)
-            if delay_ms:
-                asyncio.get_running_loop().call_later(delay_ms / 1000, link.send, raw)
-            elif delay_ms is not None:
-                link.send(raw)
+            for copy in self._filter.copies(to, raw):
+                self._send_copy(link, copy)
+
+    def _send_copy(self, link: Link, copy: Copy) -> None:
+        """Send what a fault left of a message, now or later; what no room is left for is lost."""
+        if not copy.delay_ms:
+            link.send(copy.raw)
+        elif self._held_back >= MAX_HELD_BACK:
+            self._metrics.dropped_messages.labels(str(link.peer)).inc()
+        else:
+            self._held_back += 1
+            asyncio.get_running_loop().call_later(copy.delay_ms / 1000, self._release, link, copy.raw)
+
+    def _release(self, link: Link, raw: bytes) -> None:
+        self._held_back -= 1
+        link.send(raw)
+
+    async def _hear(self, peer: ValidatorIndex, messages: list[bytes]) -> None:
+        """Pass on what a peer sent, unless a fault keeps it out."""
+        if self._filter is None or self._filter.hears(peer):
+            await self._receive(peer, messages)
 
     def broadcast(self, raw: bytes) -> None:
         """Send to every peer."""
@@ -211,10 +245,12 @@ class Links:
 
     async def _exchange_hellos(self, socket: Socket, peer: ValidatorIndex) -> None:
         station = self._station
-        await socket.send_bytes(make_hello(station.committee, station.me, peer, station.seed, station.scheme))
+        await socket.send_bytes(
+            make_hello(station.committee, station.me, peer, station.seed, station.scheme, station.machine)
+        )
         message = await socket.receive()
         if message.type is WSMsgType.CLOSE:
             raise Refused("refused_by_peer", f"validator {peer} closed the link: {str(message.extra)[:200]}")
         if message.type is not WSMsgType.BINARY:
             raise ConnectionResetError("the peer left before it said hello")
-        check_hello(message.data, station.committee, station.me, peer, station.scheme)
+        check_hello(message.data, station.committee, station.me, peer, station.scheme, station.machine)

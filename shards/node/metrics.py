@@ -36,6 +36,11 @@ class NodeMetrics:
         self.execute_seconds = Histogram(
             "ostraka_execute_seconds", "Execution of one block", buckets=_SECONDS, registry=registry
         )
+        self.replaced_workers = Counter(
+            "ostraka_contract_workers_replaced",
+            "Contract machine workers that crashed, hung or garbled an answer",
+            registry=registry,
+        )
         self.sent_bytes = Counter("ostraka_link_sent_bytes", "Bytes sent to a peer", ["peer"], registry=registry)
         self.received_bytes = Counter(
             "ostraka_link_received_bytes", "Bytes received from a peer", ["peer"], registry=registry

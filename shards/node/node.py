@@ -10,6 +10,8 @@ from shards.node.links import Links
 from shards.node.logs import Log
 from shards.node.metrics import NodeMetrics
 from shards.node.news import NewsDesk
+from shards.node.snapshots import Snapshots
+from shards.node.view_desk import ViewDesk
 from shards.validator.core import ValidatorCore
 
 CAUGHT_UP_BLOCKS = 3
@@ -29,6 +31,8 @@ class Node:
     desk: NewsDesk
     metrics: NodeMetrics
     log: Log
+    snapshots: Snapshots
+    views: ViewDesk
 
     @property
     def committee(self) -> Committee:

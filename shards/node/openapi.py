@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made from the operations and the types that serve them: it cannot fall behind them."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -25,7 +26,10 @@ def openapi_document(operations: Iterable[Operation], version: str) -> dict[str,
     references = dict(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, references)
+        # The router's pattern for a rest of path, {key:.+}, is {key} here.
+        paths.setdefault(re.sub(r":[^{}]+}", "}", operation.path), {})[operation.method.lower()] = _describe(
+            operation, references
+        )
     return {
         "openapi": "3.1.0",
         "info": {

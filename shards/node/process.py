@@ -14,22 +14,33 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Final, NamedTuple
 
+from contracts.runtime.identity import installed_identity
+from contracts.worker.client import MachineFault, WorkerMachine
+from primitives.errors import Refused
 from primitives.identifiers import ValidatorIndex
 from primitives.signatures import ED25519, public_key_of
+from shards.genesis import check_machine
 from shards.limits import HISTORY_BLOCKS
-from shards.node.boot import Stores, make_core, open_stores
+from shards.node.boot import Stores, has_contracts, make_core, open_stores
+from shards.node.clock import Clock
 from shards.node.config import Listener, NodeConfig
 from shards.node.driver import Driver
 from shards.node.faults import BadConfiguration, ExitCode, Halted, StorageFault
 from shards.node.flusher import Flusher
 from shards.node.folder import FolderLock
 from shards.node.http_api import HttpApi
+from shards.node.injection.admin import AdminServer
+from shards.node.injection.clock import SkewedClock
+from shards.node.injection.desk import ValidatorFaults
 from shards.node.links import Links, Station
 from shards.node.logs import Log, open_log
+from shards.node.machine import NodeMachine
 from shards.node.metrics import NodeMetrics
 from shards.node.news import NewsDesk
 from shards.node.node import Node
 from shards.node.parts import News, Parts
+from shards.node.snapshots import Snapshots, WatchedCore
+from shards.node.view_desk import ViewDesk
 from shards.pruning import pruning_writes
 from shards.validator import reading
 from shards.validator.core import ValidatorCore
@@ -87,7 +98,7 @@ async def run_validator(config: NodeConfig, on_ready: Callable[[Ready], None] | 
 
 
 def _unexpected(error: Exception) -> bool:
-    return not isinstance(error, BadConfiguration | StorageFault | Halted)
+    return not isinstance(error, BadConfiguration | StorageFault | Halted | MachineFault)
 
 
 def _say(config: NodeConfig, error: Exception, code: ExitCode) -> int:
@@ -104,13 +115,20 @@ async def _run(config: NodeConfig, log: Log, on_ready: Callable[[Ready], None] |
         raise BadConfiguration(
             f"{committee.size} peer addresses are needed, one per validator; got {len(config.peers)}"
         )
+    try:
+        check_machine(config.context.genesis.machine, installed_identity())
+    except Refused as refused:
+        raise BadConfiguration(refused.detail) from None
     with ExitStack() as open_files:
         p2p = open_files.enter_context(_listen(config.p2p_socket, "links"))
         http = open_files.enter_context(_listen(config.http_socket, "HTTP"))
-        stores = open_stores(config, log)
+        metrics = NodeMetrics()
+        machine = NodeMachine(WorkerMachine(lambda stage: log.info("machine", doing=stage)), metrics, log)
+        stores = open_stores(config, machine, log)
         open_files.callback(stores.close)
+        open_files.callback(machine.close)
         log.info("starting", shard=config.shard, index=config.index, chain=config.context.chain_id.hex())
-        await _serve(config, log, stores, p2p, http, on_ready)
+        await _serve(config, log, _Engine(stores, machine, metrics), p2p, http, on_ready)
 
 
 def _listen(listener: Listener, purpose: str) -> socket.socket:
@@ -131,17 +149,30 @@ def _listen(listener: Listener, purpose: str) -> socket.socket:
     return bound
 
 
-async def _serve(
-    config: NodeConfig,
-    log: Log,
-    stores: Stores,
-    p2p: socket.socket,
-    http: socket.socket,
-    on_ready: Callable[[Ready], None] | None,
-) -> None:
-    """Wire everything together and run until the end."""
-    metrics = NodeMetrics()
+class _Engine(NamedTuple):
+    """What executes blocks, and what it is counted with."""
+
+    stores: Stores
+    machine: NodeMachine
+    metrics: NodeMetrics
+
+
+class _Services(NamedTuple):
+    """What talks to the outside, and what drives it."""
+
+    driver: Driver
+    links: Links
+    api: HttpApi
+    faults: AdminServer | None
+    """None on a chain that is not for development."""
+
+
+def _assemble(config: NodeConfig, log: Log, engine: _Engine) -> _Services:
+    """Wire everything together; nothing runs yet."""
+    stores, _, metrics = engine
     core = make_core(config, stores)
+    clock = SkewedClock(config.clock) if _takes_faults(config) else config.clock
+    snapshots = Snapshots(stores.ledger, asyncio.get_running_loop())
     desk = NewsDesk(metrics, core.status())
     desk.progress = _replay_log(core, log)
 
@@ -149,11 +180,11 @@ async def _serve(
         await driver.deliver(peer, messages)
 
     committee = config.context.committee(config.shard)
-    station = Station(committee, config.index, config.seed, ED25519, config.peers)
+    station = Station(committee, config.index, config.seed, ED25519, config.peers, installed_identity().digest())
     links = Links(station, receive, metrics, log)
     driver = Driver(
         Parts(
-            core=core,
+            core=WatchedCore(core, snapshots),
             execute=stores.ledger.execute,
             load_finalized=reading.load_finalized,
             answer_archive=reading.answer_archive,
@@ -164,17 +195,48 @@ async def _serve(
             flusher=Flusher(stores.ledger, stores.state),
             outlet=links,
             publish=desk.publish,
-            clock=config.clock,
+            clock=clock,
             metrics=metrics,
             log=log,
         )
     )
-    api = HttpApi(Node(config.context, config.shard, config.index, core, driver, links, desk, metrics, log))
+    views = ViewDesk(metrics, log)
+    node = Node(config.context, config.shard, config.index, core, driver, links, desk, metrics, log, snapshots, views)
+    return _Services(driver, links, HttpApi(node), _fault_server(config, log, links, stores, clock))
+
+
+def _takes_faults(config: NodeConfig) -> bool:
+    return config.admin_socket is not None and config.context.genesis.development
+
+
+def _fault_server(config: NodeConfig, log: Log, links: Links, stores: Stores, clock: Clock) -> AdminServer | None:
+    """The socket that faults come through, on a development chain."""
+    if config.admin_socket is None or not isinstance(clock, SkewedClock):
+        return None
+    place = (config.shard, config.index)
+    size = config.context.committee(config.shard).size
+    desk = ValidatorFaults(place, size, links, (stores.chain, stores.state.store), clock)
+    return AdminServer(config.admin_socket, desk.board, log)
+
+
+async def _serve(
+    config: NodeConfig,
+    log: Log,
+    engine: _Engine,
+    p2p: socket.socket,
+    http: socket.socket,
+    on_ready: Callable[[Ready], None] | None,
+) -> None:
+    """Run until the end."""
+    driver, links, api, faults = _assemble(config, log, engine)
+    contracts_exist = has_contracts(engine.stores.ledger)
     loop = asyncio.get_running_loop()
     try:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, driver.stop)
         addresses = Ready(p2p.getsockname()[:2], http.getsockname()[:2])
+        if faults is not None:
+            await faults.start()
         await links.start(p2p)
         await api.start(http)
         gc.freeze()  # without a collection first: walking the heap would cost more than the little garbage in it
@@ -183,10 +245,15 @@ async def _serve(
         log.info("listening", p2p=addresses.p2p, http=addresses.http)
         if on_ready is not None:
             on_ready(addresses)
+        if contracts_exist:
+            engine.machine.warm()
         await driver.run()
     finally:
+        engine.machine.stop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
+        if faults is not None:
+            await faults.close()
         await api.close()
         await links.close()
         await driver.close()

@@ -13,7 +13,7 @@ That holds only with `sync=True` and without `writemap`; neither is ever changed
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -106,6 +106,8 @@ class LmdbStore:
         self._gate = threading.Condition()
         self._readers = 0
         self._resizing = False
+        self.disturb: Callable[[], None] | None = None
+        """Faults on purpose: called in every commit; what it raises is what the system would have raised."""
         fresh = not self.file.exists()
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -186,6 +188,8 @@ class LmdbStore:
                     return
 
     def _write(self, sealed: "list[tuple[lmdb._Database, Sealer, bytes, bytes | None]]") -> None:
+        if self.disturb is not None:
+            self.disturb()
         with self._environment.begin(write=True) as transaction:
             for database, sealer, key, value in sealed:
                 if value is None:

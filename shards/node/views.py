@@ -1,22 +1,49 @@
 """Records of the ledger as the API shows them."""
 
+from typing import Any, Final
+
 from msgspec.structs import replace
 
 from consensus.block import Block, block_id_of
+from contracts.values import BadValue, read
 from primitives.addresses import format_address
 from primitives.amounts import AmountBytes, unpack_amount
 from primitives.codec import encode
 from primitives.errors import Refused
 from primitives.identifiers import PublicKey, ShardId
 from shards.bundles import decode_bundle
+from shards.chain_store import sent_by
 from shards.commitments import Commitment, CommitmentCertificate, Supply, certificate_decoder, commitment_hash
 from shards.items import ItemKind, unpack_item
 from shards.messages import Outcome
 from shards.node import api_types as api
+from shards.node.json_values import to_json
 from shards.queries import SentStatus
-from shards.receipts import CallReceipt, DiscardReceipt, FreezeReceipt, Receipt, SentMessage, TransactionReceipt
+from shards.receipts import (
+    CallReceipt,
+    DiscardReceipt,
+    FreezeReceipt,
+    Receipt,
+    RunReceipt,
+    RunState,
+    SentMessage,
+    TransactionReceipt,
+)
 from shards.streams import StreamHead
-from shards.transactions import RemoteTransfer, SignedTransaction, Transaction, Transfer, parse_transaction
+from shards.transactions import (
+    ContractCall,
+    Deploy,
+    Operation,
+    RemoteCall,
+    RemoteTransfer,
+    SignedTransaction,
+    TopUp,
+    Transaction,
+    Transfer,
+    Upgrade,
+    amount_of,
+    parse_transaction,
+)
 
 
 def amount_text(raw: AmountBytes) -> str:
@@ -39,15 +66,52 @@ def transaction_view(transaction: SignedTransaction) -> api.TransactionView:
     )
 
 
-def _operation_view(body: Transaction, operation: Transfer | RemoteTransfer) -> api.OperationView:
-    remote = operation if isinstance(operation, RemoteTransfer) else None
-    return api.OperationView(
-        kind="transfer" if remote is None else "remote_transfer",
-        to=format_address(PublicKey(operation.to)),
-        destination=body.shard if remote is None else remote.destination,
-        amount=amount_text(operation.amount),
-        deadline_ms=None if remote is None else remote.deadline_ms,
+def _operation_view(body: Transaction, operation: Operation) -> api.OperationView:
+    kind = _KINDS[type(operation)]
+    amount = str(amount_of(operation))
+    if isinstance(operation, Transfer | RemoteTransfer):
+        remote = operation if isinstance(operation, RemoteTransfer) else None
+        return api.OperationView(
+            kind=kind,
+            destination=body.shard if remote is None else remote.destination,
+            amount=amount,
+            deadline_ms=None if remote is None else remote.deadline_ms,
+            to=format_address(PublicKey(operation.to)),
+        )
+    if isinstance(operation, TopUp):
+        return api.OperationView(kind, body.shard, amount, None, gas=operation.gas, call_id=operation.call_id.hex())
+    contract, method = (
+        (operation.name, None) if isinstance(operation, Deploy | Upgrade) else (operation.contract, operation.method)
     )
+    return api.OperationView(
+        kind=kind,
+        destination=operation.destination if isinstance(operation, RemoteCall) else body.shard,
+        amount=amount,
+        deadline_ms=operation.deadline_ms if isinstance(operation, RemoteCall) else None,
+        contract=contract,
+        method=method,
+        arguments=_arguments_json(operation.arguments),
+        gas=operation.gas,
+    )
+
+
+_KINDS: Final[dict[type[Operation], api.OperationKind]] = {
+    Transfer: "transfer",
+    RemoteTransfer: "remote_transfer",
+    Deploy: "deploy",
+    Upgrade: "upgrade",
+    ContractCall: "call",
+    RemoteCall: "remote_call",
+    TopUp: "top_up",
+}
+
+
+def _arguments_json(raw: bytes) -> Any:
+    """Arguments of a transaction; null where its sender wrote what is no value."""
+    try:
+        return to_json(read(raw)) if raw else []
+    except BadValue:
+        return None
 
 
 def item_view(item: bytes) -> api.ItemView:
@@ -112,9 +176,12 @@ def receipt_view(receipt: Receipt) -> api.ReceiptView:
             transaction_id=receipt.transaction_id.hex(),
             trace_id=receipt.transaction_id.hex(),
             fee=amount_text(receipt.fee),
+            call_id=receipt.call_id.hex() or None,
             gas_used=receipt.gas_used,
             sent=[sent_view(each) for each in receipt.sent],
         )
+    if isinstance(receipt, RunReceipt):
+        return _run_view(receipt)
     if isinstance(receipt, FreezeReceipt):
         return api.ReceiptView(kind="freeze", outcome=receipt.reason, detail=receipt.detail, source=receipt.source)
     consumed = api.ReceiptView(
@@ -135,8 +202,24 @@ def receipt_view(receipt: Receipt) -> api.ReceiptView:
         call_id=receipt.call_id.hex(),
     )
     if isinstance(receipt, CallReceipt):
-        return replace(settled, kind="call", gas_used=receipt.gas_used, sent=[sent_view(receipt.reply)])
+        return replace(
+            settled, kind="call", gas_used=receipt.gas_used, sent=[sent_view(each) for each in sent_by(receipt)]
+        )
     return replace(settled, returned=amount_text(receipt.returned))
+
+
+def _run_view(receipt: RunReceipt) -> api.ReceiptView:
+    return api.ReceiptView(
+        kind="run",
+        outcome=receipt.kind or RunState(receipt.state).name.lower(),
+        detail=f"{receipt.error_type}: {receipt.error_text}" if receipt.error_type else receipt.error_text,
+        trace_id=receipt.trace_id.hex(),
+        call_id=receipt.call_id.hex(),
+        gas_used=receipt.gas_used,
+        contract=receipt.contract,
+        method=receipt.method,
+        sent=[sent_view(each) for each in sent_by(receipt)],
+    )
 
 
 def sent_status_view(status: SentStatus) -> api.SentStatusView:

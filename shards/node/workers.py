@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from primitives.identifiers import PublicKey, Signature
 from primitives.signatures import SignatureScheme
-from shards.node.faults import StorageFault
+from shards.node.faults import Stopping, StorageFault
 from shards.node.metrics import NodeMetrics
 
 T = TypeVar("T")
@@ -105,6 +105,8 @@ class Workers:
         if future.cancelled():
             return
         error = future.exception()
+        if isinstance(error, Stopping):
+            return  # as good as cancelled: nobody waits for a block that was being executed at the end
         if error is None:
             answer(future.result())
             return

@@ -8,13 +8,14 @@ from consensus.effects import BuildBlock
 from primitives.codec import encode
 from primitives.identifiers import Height, Milliseconds, PublicKey, ShardId
 from shards.commitments import CommitmentCertificate
+from shards.gas import gas_at_home
 from shards.genesis import ChainContext
 from shards.items import ItemKind, pack_item
 from shards.limits import ANCHOR_LAG, BLOCK_GAS, LOCAL_GAS
 from shards.mempool import Mempool
 from shards.transactions import SignedTransaction
 from shards.validator.checks import after, anchor_height
-from shards.validator.inbox import Inbox
+from shards.validator.inbox import Inbox, WaitingBundle
 from shards.validator.pending import PendingChain, destinations
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
@@ -26,6 +27,10 @@ MAX_BLOCK_TRANSACTIONS = 2000
 STREAM_RESERVE = MAX_BLOCK_TRANSACTIONS
 """Room that a stream must have for transactions to be chosen for it: that of a whole block with a request in each.
 Transactions with several requests are left out where they would meet a full window."""
+
+
+TRANSACTIONS_FIRST = 4
+"""Every so many blocks the transactions of this shard are chosen before what others sent."""
 
 
 def full_streams(chain: PendingChain, context: ChainContext, shard: ShardId) -> frozenset[ShardId]:
@@ -40,24 +45,44 @@ def full_streams(chain: PendingChain, context: ChainContext, shard: ShardId) -> 
 def choose_items(
     chain: PendingChain, context: ChainContext, shard: ShardId, inbox: Inbox, mempool: Mempool, time_ms: int
 ) -> tuple[bytes, ...]:
-    """Items for a block on `chain`: what other shards sent first, because it was waiting longer, then transactions."""
-    items: list[bytes] = []
+    """Items for a block on `chain`: what other shards sent first, because it was waiting longer, then transactions.
+
+    One bundle may fill a block with its calls' gas. So sources take turns at being first, and in every
+    `TRANSACTIONS_FIRST`-th block the transactions are: nobody's traffic keeps anybody else's out for ever.
+    """
     gas, room = BLOCK_GAS - LOCAL_GAS, MAX_PAYLOAD_BYTES
-    for source in inbox.sources():
+    height = chain.height + 1
+    transactions: list[SignedTransaction] = []
+    bundles: list[WaitingBundle] = []
+
+    def take_transactions() -> None:
+        chosen = mempool.select(
+            max_gas=gas,
+            max_bytes=room,
+            max_items=MAX_BLOCK_TRANSACTIONS,
+            time_ms=time_ms,
+            next_nonce=chain.next_nonce,
+            blocked=full_streams(chain, context, shard),
+        )
+        transactions.extend(within_windows(chosen, chain))
+
+    transactions_first = height % TRANSACTIONS_FIRST == 0
+    if transactions_first:
+        take_transactions()
+        gas -= sum(gas_at_home(transaction.body) for transaction in transactions)
+        room -= sum(len(transaction.raw) for transaction in transactions)
+    sources = inbox.sources()
+    turn = (height - height // TRANSACTIONS_FIRST) % max(len(sources), 1)  # by blocks in which a source is first
+    for source in sources[turn:] + sources[:turn]:
         position = chain.position(source)
         while (each := inbox.next_for(source, position, gas, room)) is not None:
-            items.append(pack_item(ItemKind.BUNDLE, each.raw))
+            bundles.append(each)
             gas, room = gas - each.gas, room - len(each.raw)
             position = after(each.bundle, position)
-    chosen = mempool.select(
-        max_gas=gas,
-        max_bytes=room,
-        max_items=MAX_BLOCK_TRANSACTIONS,
-        time_ms=time_ms,
-        next_nonce=chain.next_nonce,
-        blocked=full_streams(chain, context, shard),
-    )
-    items.extend(pack_item(ItemKind.TRANSACTION, transaction.raw) for transaction in within_windows(chosen, chain))
+    if not transactions_first:
+        take_transactions()
+    items = [pack_item(ItemKind.BUNDLE, each.raw) for each in bundles]
+    items += [pack_item(ItemKind.TRANSACTION, transaction.raw) for transaction in transactions]
     return tuple(items)
 
 

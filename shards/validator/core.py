@@ -35,6 +35,7 @@ from shards.genesis import ChainContext
 from shards.ledger import Ledger
 from shards.mempool import Mempool
 from shards.validator import builder, wire
+from shards.validator.alarm import DUE_TIMER, Alarm
 from shards.validator.desk import SignatureDesk
 from shards.validator.effects import Effect, Halt, ServeArchive
 from shards.validator.events import (
@@ -160,6 +161,7 @@ class ValidatorCore:
         self._work_offers: tuple[int, int, int] = (0, 0, 0)
         self._repetitions = 0
         self._repeating = False
+        self._alarm = Alarm(ledger, self._emit)
         self._proofs_second = 0
         self._proofs: Counter[ValidatorIndex] = Counter()
         self._helped_ms: dict[ValidatorIndex, int] = {}
@@ -267,6 +269,8 @@ class ValidatorCore:
             self.mempool.drop_expired(self._at.wall_ms)
             self._intake.repeat(self._executed_position)
             self._pipeline.repeat_signature()
+        elif name == DUE_TIMER:
+            self._alarm.ring(self._at)
 
     def _on_executed(self, event: BlockExecuted) -> None:
         block = self._pipeline.on_executed(event.execution)
@@ -334,6 +338,7 @@ class ValidatorCore:
         """Tell consensus when there begins or ceases to be something to put into a block, and keep repeating alive."""
         if self._halted:
             return
+        self._alarm.follow(self._at)
         has_work = self._has_work()
         if has_work != self._had_work:
             self._had_work = has_work
@@ -345,11 +350,18 @@ class ValidatorCore:
             self._emit(asked.SetTimer(REPEAT_TIMER, self._at.monotonic_ms + REPEAT_MS))
 
     def _has_work(self) -> bool:
-        """Whether a block on the pending chain would have items. Looked at again only when something changed."""
+        """Whether a block on the pending chain would do anything. Looked at again only when something changed."""
         pending = self.replica.pending_chain
         tip = pending[-1].header.items_root if pending else None
         certified = 0 if self.certified is None else self.certified.commitment.height
-        chain = (self.ledger.height, self._pipeline.finalized, certified, len(pending), tip)
+        chain = (
+            self.ledger.height,
+            self._pipeline.finalized,
+            certified,
+            len(pending),
+            tip,
+            self._alarm.is_due(self._at),
+        )
         offers = (self.mempool.arrivals, self.inbox.changes, self._repetitions)
         if chain == self._work_chain and (self._work or offers == self._work_offers):
             return self._work  # what is more to offer does not end work
@@ -366,8 +378,11 @@ class ValidatorCore:
             chain = self._voting.chain(pending)
         except NotYet:
             return bool(len(self.mempool) or len(self.inbox))
+        time_ms = max(tip.time_ms + 1, self._at.wall_ms)
+        if not chain.blocks and self.ledger.has_local_work(time_ms):
+            return True  # blocks that are not executed yet take it up, and execution shows what is left
         return bool(self.inbox.fitting(chain.position)) or self.mempool.has_offer(
-            time_ms=max(tip.time_ms + 1, self._at.wall_ms),
+            time_ms=time_ms,
             next_nonce=chain.next_nonce,
             blocked=builder.full_streams(chain, self.context, self.shard),
             max_waiting=max_waiting,

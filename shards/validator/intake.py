@@ -5,7 +5,7 @@ use. What is new goes to the mempool or the inbox and, as the bytes it came in, 
 passes on is passed on no further.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
 
@@ -19,7 +19,7 @@ from shards.limits import BLOCK_GAS, LOCAL_GAS, MAX_BUNDLE_BYTES
 from shards.mempool import Mempool
 from shards.transactions import SignedTransaction
 from shards.validator import wire
-from shards.validator.desk import SignatureDesk
+from shards.validator.desk import Origin, SignatureDesk, WhenVerified
 from shards.validator.effects import Answer, Effect, Submission
 from shards.validator.inbox import Inbox, Position, WaitingBundle, advances
 
@@ -28,6 +28,12 @@ MAX_OUTSTANDING_SIGNATURES = 8192
 
 MAX_OUTSTANDING_GOSSIP = 4 * wire.MAX_BATCH_TRANSACTIONS
 """Signatures of one peer's gossip; what is beyond is dropped, and repeated later. No peer takes the clients' share."""
+
+MAX_OUTSTANDING_BYTES = 16 * 1024 * 1024
+"""Of clients' transactions with those signatures: as much as the mempool holds."""
+
+MAX_OUTSTANDING_GOSSIP_BYTES = 8 * wire.MAX_BATCH_BYTES
+"""Of one peer's, 2 MiB: large transactions are few."""
 
 MAX_VERIFIED_BUNDLES = 256
 """Verified bundles remembered by hash, so that one seen by gossip is not verified again in a block."""
@@ -56,6 +62,7 @@ class Intake:
         self._inbox = inbox
         self._desk = desk
         self._emit = emit
+        self._outstanding_bytes: Counter[Origin] = Counter()
         self._verified_bundles: OrderedDict[bytes, None] = OrderedDict()
         self._repeated_transactions = 0
         self._repeated_bundles = 0
@@ -64,11 +71,15 @@ class Intake:
         """Admit a client's transactions and answer once their signatures are checked."""
         results: list[Submission | None] = []
         parsed: list[SignedTransaction] = []
+        size = 0
         for raw in raws:
             try:
-                if self._desk.outstanding(None) + len(parsed) >= MAX_OUTSTANDING_SIGNATURES:
+                if self._desk.outstanding(None) + len(parsed) >= MAX_OUTSTANDING_SIGNATURES or (
+                    self._outstanding_bytes[None] + size + len(raw) > MAX_OUTSTANDING_BYTES
+                ):
                     raise Refused("busy", "too many signatures wait to be verified; submit again in a second")
                 parsed.append(self._mempool.check(raw, now_ms=now_ms))
+                size += len(raw)
                 results.append(None)
             except Refused as error:
                 results.append(_submission(raw, error))
@@ -77,11 +88,12 @@ class Intake:
             admitted = iter(self._admit(parsed, verdicts, now_ms, from_client=True))
             self._emit(Answer(request, tuple(result or next(admitted) for result in results)))
 
-        self._desk.ask([transaction.signature_item() for transaction in parsed], done)
+        self._verify(parsed, done, None)
 
     def receive_transactions(self, raws: tuple[bytes, ...], now_ms: Milliseconds, peer: ValidatorIndex) -> None:
         """Take in a peer's gossip. What is refused is dropped: its sender has been told by that peer."""
-        if self._desk.outstanding(peer) + len(raws) > MAX_OUTSTANDING_GOSSIP:
+        size = self._outstanding_bytes[peer] + sum(map(len, raws))
+        if self._desk.outstanding(peer) + len(raws) > MAX_OUTSTANDING_GOSSIP or size > MAX_OUTSTANDING_GOSSIP_BYTES:
             return
         parsed: list[SignedTransaction] = []
         for raw in raws:
@@ -90,8 +102,18 @@ class Intake:
             except Refused:
                 continue
         if parsed:
-            items = [transaction.signature_item() for transaction in parsed]
-            self._desk.ask(items, lambda verdicts: self._gossiped(parsed, verdicts, now_ms), peer)
+            self._verify(parsed, lambda verdicts: self._gossiped(parsed, verdicts, now_ms), peer)
+
+    def _verify(self, parsed: list[SignedTransaction], done: WhenVerified, origin: Origin) -> None:
+        """Have signatures verified, and count how much is held for it."""
+        size = sum(len(transaction.raw) for transaction in parsed)
+        self._outstanding_bytes[origin] += size
+
+        def verified(verdicts: tuple[bool, ...]) -> None:
+            self._outstanding_bytes[origin] -= size
+            done(verdicts)
+
+        self._desk.ask([transaction.signature_item() for transaction in parsed], verified, origin)
 
     def submit_bundle(self, request: int, raw: bytes, position_of: Callable[[ShardId], Position]) -> None:
         """Take in a relay's bundle and answer at once."""
@@ -176,16 +198,20 @@ class Intake:
         self._admit(parsed, verdicts, now_ms, from_client=False)
 
     def _gossip(self, raws: list[bytes]) -> None:
-        for start in range(0, len(raws), wire.MAX_BATCH_TRANSACTIONS):
-            self._emit(Broadcast(wire.pack_transactions(tuple(raws[start : start + wire.MAX_BATCH_TRANSACTIONS]))))
+        while raws:
+            count = wire.first_batch(raws)
+            self._emit(Broadcast(wire.pack_transactions(tuple(raws[:count]))))
+            raws = raws[count:]
 
     def repeat(self, position_of: Callable[[ShardId], Position]) -> None:
         """Say again some of what waits here, in turn and bounded: a peer may have missed it."""
         if self._repeated_transactions >= len(self._mempool):
             self._repeated_transactions = 0
-        waiting = self._mempool.oldest(wire.MAX_BATCH_TRANSACTIONS, self._repeated_transactions)
+        oldest = self._mempool.oldest(wire.MAX_BATCH_TRANSACTIONS, self._repeated_transactions)
+        waiting = [transaction.raw for transaction in oldest]
+        waiting = waiting[: wire.first_batch(waiting)]
         self._repeated_transactions += len(waiting)
-        self._gossip([transaction.raw for transaction in waiting])
+        self._gossip(waiting)
         bundles = self._inbox.fitting(position_of)
         if self._repeated_bundles >= len(bundles):
             self._repeated_bundles = 0

@@ -19,17 +19,14 @@ from shards.items import ItemKind, unpack_item
 from shards.lanes import room
 from shards.ledger import Ledger
 from shards.limits import STREAM_WINDOW
-from shards.transactions import RemoteTransfer, SignedTransaction
+from shards.transactions import SignedTransaction, destination_of
 from shards.validator.inbox import Position, WaitingBundle
 
 
 def destinations(transaction: SignedTransaction) -> tuple[ShardId, ...]:
     """Shards that a transaction sends requests to, one for each request."""
-    return tuple(
-        ShardId(operation.destination)
-        for operation in transaction.body.operations
-        if isinstance(operation, RemoteTransfer)
-    )
+    wanted = (destination_of(operation) for operation in transaction.body.operations)
+    return tuple(destination for destination in wanted if destination is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +75,11 @@ class PendingChain:
     def __init__(self, ledger: Ledger, blocks: Sequence[ParsedBlock]) -> None:
         self._ledger = ledger
         self.blocks = tuple(blocks)
+
+    @property
+    def height(self) -> Height:
+        """Height of its last block."""
+        return self.blocks[-1].height if self.blocks else self._ledger.height
 
     @cached_property
     def _nonces_used(self) -> Counter[PublicKey]:

@@ -4,6 +4,7 @@ Consensus messages are opaque here. Everything is capped before it is decoded, a
 passed on: transactions and bundles are gossiped as the bytes they came in.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Annotated
 
@@ -22,8 +23,12 @@ MAX_COMMITMENT_SIGNATURE_BYTES = 1024
 """A commitment (about 600 B), a signature and a signer."""
 
 MAX_BATCH_TRANSACTIONS = 256
-MAX_BATCH_BYTES = MAX_BATCH_TRANSACTIONS * (MAX_TRANSACTION_BYTES + 3) + 8
-"""A batch of the largest transactions, each with its length, in one array."""
+MAX_BATCH_BYTES = 256 * 1024
+"""Of gossip: the largest transaction, or some 1,000 transfers, and never more than a link sends in one frame."""
+
+_BATCH_OVERHEAD = 3
+_LENGTH_OVERHEAD = 5
+"""MessagePack's headers of an array and of the longest transaction."""
 
 
 class PeerKind(IntEnum):
@@ -50,8 +55,18 @@ def pack(kind: PeerKind, content: bytes) -> bytes:
     return bytes((kind,)) + content
 
 
+def first_batch(raws: Sequence[bytes]) -> int:
+    """How many of the transactions, from the first on, fit into one gossip batch; at least one when there are any."""
+    room = MAX_BATCH_BYTES - _BATCH_OVERHEAD
+    for count, raw in enumerate(raws[:MAX_BATCH_TRANSACTIONS]):
+        room -= len(raw) + _LENGTH_OVERHEAD
+        if room < 0:
+            return count
+    return min(len(raws), MAX_BATCH_TRANSACTIONS)
+
+
 def pack_transactions(raws: tuple[bytes, ...]) -> bytes:
-    """A gossip batch of at most `MAX_BATCH_TRANSACTIONS`."""
+    """A gossip batch of as many as `first_batch` says, or fewer."""
     return pack(PeerKind.TRANSACTIONS, encode(raws))
 
 

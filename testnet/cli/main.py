@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from testnet.cli import faults, money, network, proofs, tools
+from testnet.cli import code, contracts, faults, looking, money, network, proofs, tools
 from testnet.cli.usage import RootCommand
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (network, money, proofs, tools):
+for group in (network, money, contracts, looking, code, proofs, tools):
     group.add_to(app)
 app.add_typer(faults.app, name="fault")
 

@@ -1,25 +1,19 @@
 """`ostraka accounts`, `faucet`, `balance`, `transfer`, `wait`, `trace`: accounts and what moves between them."""
 
-import contextlib
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from testnet.cli.common import (
     FAILED,
-    INTERRUPTED,
     UNREACHABLE,
     USAGE,
     CommandFailed,
     HomeOption,
     JsonOption,
     command,
-    complain,
     example,
     output,
-    people,
     running,
     say,
     show,
@@ -54,7 +48,13 @@ def add_to(app: typer.Typer) -> None:
     )(transfer)
     app.command(epilog=example("ostraka faucet alice@1", "ostraka faucet dave@2 5000"))(faucet)
     app.command(epilog=example("ostraka wait TRANSACTION_ID"))(wait)
-    app.command(epilog=example("ostraka trace TRANSACTION_ID", "ostraka trace TRANSACTION_ID --json"))(trace)
+    app.command(
+        epilog=example(
+            "ostraka trace TRANSACTION_ID",
+            "ostraka trace TRANSACTION_ID --json",
+            "ostraka trace TRANSACTION_ID --otel spans.json",
+        )
+    )(trace)
 
 
 @command
@@ -219,30 +219,11 @@ def _memo_bytes(memo: str) -> bytes:
 
 def _follow(net: "Network", sent: "Sent", timeout: float) -> None:
     """Wait for a transfer to settle and tell how it went; Ctrl-C only stops the waiting."""
-    from shards.traces import assemble_trace
-    from testnet.routes import why_waiting
-    from testnet.run_file import read_run
+    from testnet.cli.following import await_settlement, say_pending
 
-    console = people(stderr=True)
-    waiting = console.status(f"{sent.id.hex()[:16]}… waiting") if console.is_terminal and not output.as_json else None
-    try:
-        with waiting or contextlib.nullcontext():
-            settlement = net.wait(sent, timeout)
-    except KeyboardInterrupt:
-        identity = sent.id.hex()
-        where = f"it goes on by itself. Its id is {identity}; follow it with: ostraka wait {identity}"
-        complain("interrupted", f"interrupted; {where}", INTERRUPTED, fault="not_yet")
-        raise typer.Exit(INTERRUPTED) from None
-    found = net.trace(sent.id) if settlement.blocks else assemble_trace([])
-    if settlement.outcome == "pending":
-        reasons = (settlement.detail, why_waiting(read_run(Path(net.info.home)) or net.info, found))
-        settlement = replace(settlement, detail="; ".join(reason for reason in reasons if reason))
-    if sent.begun is None:
-        settlement = replace(settlement, seconds=found.elapsed_ms / 1000)
+    settlement, found = await_settlement(net, sent, timeout)
     _report(settlement, net.draw(found) if found.root is not None else "")
-    if settlement.outcome == "pending":
-        say(f"  not settled after {timeout:g} s ({settlement.detail})")
-        say(f"  it goes on; follow it: ostraka wait {sent.id.hex()}")
+    say_pending(settlement, timeout)
     if settlement.outcome != "settled":
         raise typer.Exit(FAILED)
 
@@ -278,19 +259,37 @@ def wait(
 
 
 @command
-def trace(transaction_id: IdArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Draw where a transaction has been: every shard, every hop, every proof."""
+def trace(
+    transaction_id: IdArgument,
+    otel: Annotated[
+        str | None,
+        typer.Option(
+            "--otel",
+            metavar="FILE|URL",
+            help="Export OpenTelemetry spans too, as OTLP in JSON: to a file, or a collector (http://127.0.0.1:4318).",
+        ),
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw where a transaction has been: every shard, every hop, every proof, every contract."""
     from primitives.identifiers import TransactionId
+    from shards.traces import TraceState
     from testnet.network import connect
     from testnet.places import parse_id
-    from testnet.trace_view import trace_dict
+    from testnet.telemetry import export_trace
+    from testnet.trace_view import log_lines, trace_dict
 
     wanted = TransactionId(parse_id(transaction_id, "the id of a transaction"))
     with connect(running(home)) as net:
         found = net.trace(wanted)
         if found.root is None:
             raise CommandFailed(FAILED, "unknown_transaction", f"no shard knows transaction {transaction_id} (yet)")
-        if output.as_json:
-            show(trace_dict(found))
-        else:
-            say(net.draw(found))
+        logs = net.run(net.asynchronous.contracts.logs(found))
+        spans = export_trace(found, otel) if otel is not None else None
+        show({**trace_dict(found, logs), "spans": spans})
+        say("\n".join([net.draw(found), *log_lines(found, logs)]))
+    if found.state is TraceState.FAILED and any(node.runs for node in found.roots):
+        say(f"replay: ostraka replay {transaction_id}")
+    if spans is not None:
+        say(f"spans: {spans}")

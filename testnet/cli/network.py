@@ -152,7 +152,8 @@ def print_shards(info: "RunInfo", reports: "list[NodeReport]") -> None:
         here = [report for report in reports if report.node.kind == "validator" and report.node.shard == shard]
         height = max((report.executed for report in here), default=0)
         ready = sum(report.ready for report in here)
-        say(f"   {shard:<4} {height:>5}   {ready:>4}/{len(here):<4}   –")
+        contracts = max((report.contracts for report in here), default=0)
+        say(f"   {shard:<4} {height:>5}   {ready:>4}/{len(here):<4}   {contracts or '–'}")
 
 
 def _watch(launched: "Launch") -> None:
@@ -269,6 +270,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
                     "finalized": report.finalized,
                     "executed": report.executed,
                     "certified": report.certified,
+                    "contracts": report.contracts,
                     "detail": report.detail,
                 }
                 for report in reports
@@ -323,5 +325,7 @@ def logs(
 
 def _print_log_line(name: str, line: str) -> None:
     """One line of one log."""
+    from testnet.logs import readable
+
     show({"node": name, "line": line})
-    say(f"{name:<9} {line}")
+    say(f"{name:<9} {readable(line)}")

@@ -21,9 +21,11 @@ def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the folder of the demo's testnet.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the main job for real in about half a minute: transfers, a trace, a proof, crashes, recovery."""
+    """Run the main job for real in about a minute: transfers, contracts on three shards, a proof, crashes, recovery."""
+    from testnet.cli.machine_setup import ensure_machine
     from testnet.demo import run_demo
 
+    ensure_machine()
     report = run_demo(say, keep=keep)
     show(report)
     if not report["passed"]:

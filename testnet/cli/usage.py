@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from testnet.cli.common import complain, output
 
@@ -14,6 +14,32 @@ from testnet.cli.common import complain, output
 _UsageError: type[Any] = typer.BadParameter.__bases__[0]
 
 _NEGATIVE = re.compile(r"No such option: -[0-9.]")
+
+_NUMBER = re.compile(r"-\.?[0-9]")
+
+
+class ValuesCommand(TyperCommand):
+    """A command whose arguments are values: a negative number is one of them, not an option."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Sort options from values before Click does, which takes -5 for an option."""
+        taking = {
+            name for each in self.params if isinstance(each, TyperOption) and not each.is_flag for name in each.opts
+        }
+        options: list[str] = []
+        values: list[str] = []
+        left = iter(args)
+        for word in left:
+            if word == "--":
+                values += left
+            elif not word.startswith("-") or word == "-" or _NUMBER.match(word):
+                values.append(word)
+            else:
+                options.append(word)
+                if word in taking:
+                    options += [value for value in (next(left, None),) if value is not None]
+        parsed: list[str] = super().parse_args(ctx, [*options, "--", *values] if values else options)
+        return parsed
 
 
 class RootCommand(TyperGroup):

@@ -20,6 +20,7 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("--seconds", type=int, default=plain.seconds, help="of virtual time")
     parser.add_argument("--chaos-seconds", type=int, default=None, help="half of the run when left out")
     parser.add_argument("--transactions-per-second", type=int, default=plain.transactions_per_second)
+    parser.add_argument("--calls-per-minute", type=int, default=plain.calls_per_minute, help="of contracts")
     parser.add_argument("--accounts", type=int, default=plain.accounts, help="of each shard")
     parser.add_argument("--flush-blocks", type=int, default=plain.flush_blocks, help="between writes of the state")
     parser.add_argument("--intensity", type=int, default=plain.intensity, help="multiplies the chances of faults")
@@ -44,6 +45,7 @@ def settings_of(given: Namespace) -> SimulationSettings:
         seconds=given.seconds,
         chaos_seconds=given.chaos_seconds,
         transactions_per_second=given.transactions_per_second,
+        calls_per_minute=given.calls_per_minute,
         accounts=given.accounts,
         flush_blocks=given.flush_blocks,
         intensity=given.intensity,

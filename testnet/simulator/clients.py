@@ -8,6 +8,7 @@ validator asked refuses it.
 
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from primitives.amounts import Amount, pack_amount
 from primitives.identifiers import Height, Milliseconds, Nonce, PublicKey, ShardId, TransactionId
@@ -69,8 +70,18 @@ class Acknowledged:
     submitted_ms: int
 
 
+class Wish(NamedTuple):
+    """What one transaction is to do."""
+
+    operations: tuple[Operation, ...]
+    valid_ms: int
+    hopeless: bool
+
+
 class Clients:
     """All clients of one shard."""
+
+    fee_limit = FEE_LIMIT
 
     def __init__(
         self,
@@ -80,8 +91,9 @@ class Clients:
         context: ChainContext,
         scheme: SignatureScheme,
         outside: tuple[Heap, Network],
+        name: Name = "",
     ) -> None:
-        self.name: Name = client_name(shard)
+        self.name: Name = name or client_name(shard)
         self.shard = ShardId(shard)
         self._settings = settings
         self._everyone = people
@@ -89,7 +101,7 @@ class Clients:
         self._context = context
         self._scheme = scheme
         self._heap, self._network = outside
-        self._draws = Draws(settings.seed, f"clients/{shard}")
+        self._draws = Draws(settings.seed, f"clients/{shard}" if not name else f"customers/{shard}")
         self.validators: dict[Name, SimulatedValidator] = {}
         self.under_way: dict[PublicKey, UnderWay] = {}
         self.acknowledged: list[Acknowledged] = []
@@ -110,13 +122,13 @@ class Clients:
             return
         self._begun += 1
         draws = self._draws.under(str(self._begun))
-        interval_ms = 1000 // self._settings.transactions_per_second
+        interval_ms = self._interval_ms()
         self._heap.after(1000 * draws.number(0, interval_ms // 2, interval_ms * 3 // 2), self._begin)
         person = draws.choice(1, self._people)
         if person.key in self.under_way:
             return
-        kind = draws.choice(2, _MIX)
-        body = self._make(person, kind, draws)
+        wish = self._wish(person, draws)
+        body = self._make(person, wish, draws)
         raw = sign_transaction(body, person.seed, self._scheme)
         wanted = UnderWay(
             person,
@@ -125,18 +137,23 @@ class Clients:
             Nonce(body.nonce),
             body.valid_until_ms,
             self._heap.now_ms,
-            hopeless=kind in {_OVERDRAFT, _HASTY},
+            hopeless=wish.hopeless,
         )
         self.under_way[person.key] = wanted
         self.counts["submitted"] += 1
         self._submit(wanted)
         self._heap.after(ASK_EVERY_MS * 1000, partial(self._ask, wanted))
 
-    def _make(self, person: Person, kind: int, draws: Draws) -> Transaction:
-        now = GENESIS_TIME_MS + self._heap.now_ms
+    def _interval_ms(self) -> int:
+        """How long after one transaction the next begins, on average."""
+        return 1000 // self._settings.transactions_per_second
+
+    def _wish(self, person: Person, draws: Draws) -> Wish:
+        """What an account does next."""
+        kind = draws.choice(2, _MIX)
         count = draws.number(3, 2, 4) if kind == _SEVERAL else 1
         remote = kind in {_REMOTE, _HASTY}
-        operations = tuple(
+        operations: tuple[Operation, ...] = tuple(
             self._operation(
                 draws.under(f"operation {ordinal}"), remote=remote or (kind == _SEVERAL and ordinal % 2 == 0)
             )
@@ -144,15 +161,19 @@ class Clients:
         )
         if kind == _OVERDRAFT:
             operations = (Transfer(to=person.key, amount=pack_amount(Amount(OPENING_BALANCE * 1000))),)
+        valid_ms = draws.number(4, 30, 400) if kind == _HASTY else VALID_MS
+        return Wish(operations, valid_ms, hopeless=kind in {_OVERDRAFT, _HASTY})
+
+    def _make(self, person: Person, wish: Wish, draws: Draws) -> Transaction:
         return Transaction(
             version=1,
             chain_id=self._context.chain_id,
             shard=self.shard,
             sender=person.key,
             nonce=self._nonces[person.key],
-            valid_until_ms=Milliseconds(now + (draws.number(4, 30, 400) if kind == _HASTY else VALID_MS)),
-            fee_limit=pack_amount(FEE_LIMIT),
-            operations=operations,
+            valid_until_ms=Milliseconds(GENESIS_TIME_MS + self._heap.now_ms + wish.valid_ms),
+            fee_limit=pack_amount(self.fee_limit),
+            operations=wish.operations,
             memo=draws.number(5, 0, 2**32).to_bytes(8, "big"),
         )
 

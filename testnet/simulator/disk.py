@@ -17,6 +17,11 @@ class _Table:
         self.values: dict[bytes, bytes] = {}
         self.keys: list[bytes] = []
 
+    def copy(self) -> "_Table":
+        twin = _Table()
+        twin.values, twin.keys = self.values.copy(), self.keys.copy()
+        return twin
+
     def put(self, key: bytes, value: bytes | None) -> None:
         if value is None:
             if self.values.pop(key, None) is not None:
@@ -58,6 +63,12 @@ class SimulatedDisk:
         self.lost_batches += len(lost)
         del self._staged[keep:]
         self.sync()
+
+    def copy(self) -> "SimulatedDisk":
+        """A backup of what is durable."""
+        twin = SimulatedDisk()
+        twin._tables = {name: table.copy() for name, table in self._tables.items()}
+        return twin
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """Value under `key`, or None."""

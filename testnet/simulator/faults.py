@@ -30,6 +30,11 @@ def client_name(shard: int) -> Name:
     return f"c{shard}"
 
 
+def customers_name(shard: int) -> Name:
+    """Name of those who call contracts on a shard."""
+    return f"k{shard}"
+
+
 def place_of(name: Name) -> tuple[ShardId, ValidatorIndex]:
     """Shard and index in a validator's name."""
     shard, index = name[1:].split("v")

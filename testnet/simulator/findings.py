@@ -17,6 +17,7 @@ INVARIANTS = {
     "X2": "what is consumed was sent, to this shard, by a finalized block",
     "X3": "transactions of a sender are included in the order of their nonces",
     "X4": "every call gets exactly one reply",
+    "C1": "the workload's contracts keep what they promise (`testnet.simulator.promises`)",
     "D1": "nothing finalized or acknowledged is lost",
     "L1": "after the faults end every honest validator finalizes again and everything settles",
     "A1": "only the guilty are blamed",

@@ -39,6 +39,11 @@ class Heap:
             self.now_us = max(self.now_us, end_us)
 
     @property
+    def next_ms(self) -> int | None:
+        """Whole milliseconds at which the next thing will have happened; None when nothing is planned."""
+        return -(-self._planned[0][0] // MICROSECONDS_PER_MS) if self._planned else None
+
+    @property
     def now_ms(self) -> int:
         """Whole milliseconds since the start."""
         return self.now_us // MICROSECONDS_PER_MS

@@ -11,6 +11,7 @@ from primitives.identifiers import Height
 from primitives.signatures import SignatureScheme
 from primitives.storage import Reader, integer_key
 from shards.chain_store import COMMITMENTS
+from shards.commitments import Commitment
 from shards.genesis import ChainContext
 from shards.outcome import Execution
 from shards.validator.effects import BlockApplied, BlockFinalized, HeightCertified
@@ -19,6 +20,7 @@ from testnet.simulator.clients import Clients
 from testnet.simulator.faults import Name, place_of
 from testnet.simulator.findings import Findings
 from testnet.simulator.heap import Heap
+from testnet.simulator.promises import Promises
 from testnet.simulator.settings import SimulationSettings
 from testnet.simulator.validators import SimulatedValidator
 from testnet.simulator.vote_checker import VoteChecker
@@ -49,6 +51,7 @@ class Judge:
             committees, lambda key, message, signature: _verify(scheme, key, message, signature), findings
         )
         self.books = Books(context, findings)
+        self.promises = Promises(findings) if settings.calls_per_minute else None
         self.disks: dict[Name, Reader] = {}
         self._final: dict[tuple[int, int], bytes] = {}
         """(shard, height) -> id of the block that the first validator called final."""
@@ -94,6 +97,8 @@ class Judge:
             for item in block.items:
                 if item[:1] == _BUNDLE:
                     self.votes.on_certificate(node, msgpack.packb(msgpack.unpackb(item[1:])[0]))
+            if self.promises is not None:
+                self.promises.watch(node, shard, height, execution)
             problem = self.books.conservation()
             self.findings.check(not problem, "V1", node, height, problem)
             for name, call in self.books.calls.items():
@@ -129,8 +134,12 @@ class Judge:
         """An honest validator halted or raised."""
         self.findings.add("H1", node, self.finalized.get(node, 0), why[:300])
 
-    def on_restart(self, node: Name, finalized: Height) -> None:
-        """Check that nothing that was called final is forgotten."""
+    def on_restart(self, node: Name, finalized: Height, commitment: Commitment) -> None:
+        """Check that nothing that was called final is forgotten, and that the stored state is the booked one."""
+        results = self.books.shards[place_of(node)[0]].results
+        if commitment.height:
+            same = results[commitment.height - 1][0] == commitment
+            self.findings.check(same, "D1", node, commitment.height, "starts from another state than was committed to")
         self.votes.restarted(node)
         before = self.finalized.get(node, 0)
         self.findings.check(
@@ -147,6 +156,12 @@ class Judge:
             self._acknowledged(each)
         left = self.books.unsettled()
         self.findings.check(not left, "X4", "all", 0, f"{len(left)} calls are not settled at the end of the heal phase")
+        under_way = self.books.under_way()
+        self.findings.check(not under_way, "L1", "all", 0, f"{under_way} contracts' calls or messages have not ended")
+        left_over = self.books.leftovers()
+        self.findings.check(not left_over, "L1", "all", 0, f"left at the end: {', '.join(left_over)}")
+        if self.promises is not None:
+            self.promises.verdict()
 
     def _final_state(self, validator: SimulatedValidator) -> None:
         books, name = self.books.shards[validator.shard], validator.name

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from testnet.simulator.contract_mutants import CONTRACT_MUTANTS
 from testnet.simulator.mutation import Mutant, Rewrite, Witness
 from testnet.simulator.settings import SimulationSettings
 
@@ -125,26 +126,26 @@ MUTANTS: tuple[Mutant, ...] = (
         "fee_not_charged",
         (
             Rewrite(
-                "shards.transfers:execute_transaction",
-                "state.held_fees += held",
-                "state.held_fees += held - fee; sender.balance += fee",
+                "shards.transfers:_execute_transfers",
+                "state.held_fees += fee - travelling",
+                "state.held_fees += fee - travelling - 1; sender.balance += 1",
             ),
         ),
         _CALM,
     ),
     Mutant(
         "refund_to_nobody",
-        (Rewrite("shards.consumption:_consume_reply", "sender.balance += value", "state.escrow += value"),),
+        (Rewrite("shards.calls.arrivals:consume_reply", "sender.balance += value", "state.escrow += value"),),
         _BUSY,
     ),
     Mutant(
         "refund_twice",
-        (Rewrite("shards.consumption:_consume_reply", "sender.balance += value", "sender.balance += 2 * value"),),
+        (Rewrite("shards.calls.arrivals:consume_reply", "sender.balance += value", "sender.balance += 2 * value"),),
         _BUSY,
     ),
     Mutant(
         "expired_call_credited",
-        (Rewrite("shards.consumption:_judge", "state.time_ms > call.deadline_ms", "state.time_ms < 0"),),
+        (Rewrite("shards.calls.arrivals:_refusal", "state.time_ms > call.deadline_ms", "state.time_ms < 0"),),
         _BUSY,
     ),
     Mutant(
@@ -229,6 +230,7 @@ MUTANTS: tuple[Mutant, ...] = (
         (Rewrite("relay.lanes:Lane.stalled", "bool(self.ahead) and", "False and"),),
         replace(_REORDERING, relays=0, intensity=4),
     ),
+    *CONTRACT_MUTANTS,
 )
 
 _SEEN: dict[str, tuple[int, str]] = {
@@ -253,10 +255,54 @@ _SEEN: dict[str, tuple[int, str]] = {
     "window_leaks": (1, "X4"),
     "certificate_quorum_unchecked": (1, "S3"),
     "bundle_bodies_unbound": (1, "X2"),
-    "bundle_head_unbound": (1, "X1"),
-    "flush_forgets_deletions": (1, "H1"),
+    "bundle_head_unbound": (1, "A1"),
+    "flush_forgets_deletions": (1, "D1"),
     "courier_never_delivers_again": (4, "X4"),
     "result_depends_on_a_cache": (1, "S2"),
+    "value_credited_before_the_first_commit": (1, "V1"),
+    "gas_refund_lost": (1, "V1"),
+    "late_refund_to_nobody": (1, "V1"),
+    "failure_costs_nothing": (1, "V1"),
+    "refused_call_keeps_its_gas": (1, "V1"),
+    "top_up_lost": (1, "V1"),
+    "value_of_a_refused_call_kept": (1, "X4"),
+    "open_calls_never_end": (1, "V1"),
+    "value_credited_twice": (1, "H1"),
+    "resumed_with_more_than_reserved": (1, "X4"),
+    "value_that_comes_back_late_lost": (4, "V1"),
+    "spends_what_it_has_spent": (1, "H1"),
+    "reply_delivered_twice": (1, "X4"),
+    "reply_after_giving_up": (4, "X4"),
+    "journal_dropped": (1, "X4"),
+    "patience_not_set": (1, "C1"),
+    "patience_ignored": (2, "X4"),
+    "starving_for_ever": (1, "X4"),
+    "timers_ring_late": (1, "X4"),
+    "patience_timer_stays": (1, "X4"),
+    "replies_in_another_order": (1, "X4"),
+    "resumed_by_any_reply": (1, "X1"),
+    "failure_waits_for_the_others": (1, "X4"),
+    "reason_of_a_failure_lost": (1, "X4"),
+    "expired_call_executed": (1, "X4"),
+    "sender_of_another_shard_passes_for_ours": (1, "X4"),
+    "init_can_be_called": (1, "X4"),
+    "upgrade_switches_a_call_under_way": (1, "X4"),
+    "contract_reads_the_state_before_the_block": (1, "C1"),
+    "endless_depth": (1, "X2"),
+    "anybody_upgrades": (2, "S2"),
+    "name_taken_twice": (1, "S2"),
+    "deadline_moved": (1, "C1"),
+    "failure_undoes_nothing": (2, "C1"),
+    "own_writes_unseen": (1, "C1"),
+    "deleted_keys_listed": (3, "C1"),
+    "migrate_skipped": (1, "X4"),
+    "queue_taken_from_the_wrong_end": (1, "X4"),
+    "queued_in_this_block_and_executed": (1, "S2"),
+    "queued_item_stays": (1, "X1"),
+    "queue_takes_the_whole_block": (1, "X4"),
+    "gas_depends_on_the_moment": (1, "S2"),
+    "failure_tells_the_time": (1, "S2"),
+    "log_tells_the_time": (1, "S2"),
 }
 """Mutant -> the seed that catches it and the invariant it breaks;
 printed by `python -m testnet.simulator.hunt`, kept by the tests."""

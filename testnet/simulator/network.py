@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from testnet.simulator.draws import PERMILLE, Draws
 from testnet.simulator.faults import Name
-from testnet.simulator.heap import Heap
+from testnet.simulator.heap import MICROSECONDS_PER_MS, Heap
 
 BASE_DELAY_US = (300, 4_000)
 """A link's own delay is drawn once between these: processes on one host up to a nearby data centre."""
@@ -44,6 +44,8 @@ class Network:
         """Permille lost of what this node sends or is sent."""
         self.doubling: dict[Name, int] = {}
         self.slowness_ms: dict[Name, int] = {}
+        self.delays_ms: dict[tuple[Name, Name], int] = {}
+        """Always added to what this direction carries."""
         self.counts = {"carried": 0, "lost": 0, "cut": 0, "doubled": 0, "slowed": 0}
 
     def send(self, sender: Name, receiver: Name, deliver: Callable[[], None]) -> None:
@@ -63,7 +65,7 @@ class Network:
             self.counts["lost"] += 1
             return
         self.counts["carried"] += 1
-        delay = link.base_us + words[1] * JITTER_US // _WORD
+        delay = link.base_us + words[1] * JITTER_US // _WORD + self.delays_ms.get(key, 0) * MICROSECONDS_PER_MS
         slowness = self.slowness_ms.get(sender, 0)
         if slowness:
             self.counts["slowed"] += 1

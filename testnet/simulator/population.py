@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from consensus.committee import Validator, ValidatorSet
+from contracts.runtime.identity import installed_identity
 from primitives.amounts import Amount, pack_amount
 from primitives.identifiers import Epoch, Milliseconds, PublicKey, SecretSeed, ShardId
 from primitives.signatures import SignatureScheme
@@ -12,6 +13,12 @@ from testnet.simulator.settings import GENESIS_TIME_MS, SimulationSettings
 
 OPENING_BALANCE = Amount(2_000_000)
 """Base units, about a thousand fees: enough for a run, little enough that overdrafts and zero balances happen."""
+
+CUSTOMER_BALANCE = Amount(100_000_000)
+"""Of those who call contracts: what a call may use at most is taken from them first."""
+
+CUSTOMERS = 8
+"""Of each shard; each has one transaction under way at a time."""
 
 BOND = Amount(1_000_000)
 
@@ -24,6 +31,11 @@ def validator_seed(shard: int, index: int) -> SecretSeed:
 def account_seed(shard: int, index: int) -> SecretSeed:
     """Seed of a simulated account."""
     return SecretSeed(sha256(f"simulated account {shard} {index}".encode()).digest())
+
+
+def customer_seed(shard: int, index: int) -> SecretSeed:
+    """Seed of an account that calls contracts."""
+    return SecretSeed(sha256(f"simulated customer {shard} {index}".encode()).digest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +57,37 @@ def people(settings: SimulationSettings, scheme: SignatureScheme) -> tuple[tuple
     )
 
 
+def customers(settings: SimulationSettings, scheme: SignatureScheme) -> tuple[tuple[Person, ...], ...]:
+    """Accounts of every shard that call contracts; none in a run without contracts."""
+    count = CUSTOMERS if settings.calls_per_minute else 0
+    return tuple(
+        tuple(
+            Person(customer_seed(shard, index), scheme.public_key(customer_seed(shard, index)))
+            for index in range(count)
+        )
+        for shard in range(settings.shards)
+    )
+
+
 def make_context(settings: SimulationSettings, scheme: SignatureScheme) -> ChainContext:
     """Genesis of the run, checked."""
-    everyone = people(settings, scheme)
+    opening = [
+        {person.key: OPENING_BALANCE for person in persons} | {person.key: CUSTOMER_BALANCE for person in rich}
+        for persons, rich in zip(people(settings, scheme), customers(settings, scheme), strict=True)
+    ]
     return ChainContext(
         Genesis(
             version=1,
             name="simulation",
             development=True,
             time_ms=Milliseconds(GENESIS_TIME_MS),
+            machine=installed_identity(),
             shards=tuple(
                 GenesisShard(
                     validators=_validators(shard, settings.validators, scheme),
                     allocations=tuple(
-                        Allocation(account=key, amount=pack_amount(OPENING_BALANCE))
-                        for key in sorted(person.key for person in everyone[shard])
+                        Allocation(account=key, amount=pack_amount(amount))
+                        for key, amount in sorted(opening[shard].items())
                     ),
                 )
                 for shard in range(settings.shards)

@@ -24,7 +24,7 @@ from relay.events import (
     Started,
     SubscriptionLost,
 )
-from relay.links import Links
+from relay.links import Links, Pair
 from shards import chain_store, queries
 from shards.genesis import ChainContext
 from shards.validator.effects import BlockApplied, BlockFinalized, HeightCertified, Submission
@@ -55,11 +55,13 @@ class SimulatedRelay:
         self._context = context
         self._scheme = scheme
         self._heap, self._network, self._trace = outside
-        self._post = post or BundlePost()
+        self.post = post or BundlePost()
         self.validators: dict[Name, SimulatedValidator] = {}
         self.courier: Courier | None = None
         self.lives = 0
         self.failure = ""
+        self.closed: frozenset[Pair] = frozenset()
+        """Lanes that it does not serve, from its next start on."""
         self.counts = {"relay crashes": 0, "bundles delivered": 0, "bundles refused": 0}
         self.refusals: dict[str, int] = {}
         self._timers: dict[str, int] = {}
@@ -70,7 +72,9 @@ class SimulatedRelay:
     def start(self) -> None:
         """Start from nothing."""
         self.lives += 1
-        self.courier = Courier(self._context, Links(self._context.shard_count), self._scheme)
+        count = self._context.shard_count
+        open_lanes = [pair for pair in Links(count).pairs() if pair not in self.closed]
+        self.courier = Courier(self._context, Links(count, open_lanes), self._scheme)
         self._hear(Started())
 
     def crash(self) -> None:
@@ -108,7 +112,7 @@ class SimulatedRelay:
             case Fetch():
                 self._fetch(effect)
             case Deliver():
-                self._post.carry(effect.raw, partial(self._deliver, effect))
+                self.post.carry(effect.raw, partial(self._deliver, effect))
             case SetTimer(name, at_ms):
                 self._number += 1
                 self._timers[name] = self._number

@@ -15,8 +15,8 @@ REAL_SIGNATURE_SEEDS = 20
 
 
 _OPTIONS = (
-    "shards", "validators", "relays", "seconds", "chaos_seconds", "transactions_per_second", "accounts",
-    "flush_blocks", "intensity",
+    "shards", "validators", "relays", "seconds", "chaos_seconds", "transactions_per_second",
+    "calls_per_minute", "accounts", "flush_blocks", "intensity",
 )  # fmt: skip
 """Settings that are options of the command line, under the same names."""
 
@@ -34,6 +34,9 @@ class SimulationSettings:
     """How long faults may last; a half of the run unless said otherwise. The rest is the heal phase."""
     transactions_per_second: int = 1
     """That each shard's clients begin, until three quarters of the run are over."""
+    calls_per_minute: int = 0
+    """Of contracts, that each shard's customers begin beside, until three quarters of the run are over; 0: there are no
+    contracts at all."""
     accounts: int = 6
     """Per shard."""
     flush_blocks: int = 8

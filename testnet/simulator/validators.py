@@ -12,6 +12,7 @@ from functools import partial
 
 from consensus.block import Block
 from consensus.effects import Broadcast, CancelTimer, Note, Persist, Send, SetTimer
+from contracts.port import Machine
 from primitives.errors import OstrakaError, Refused
 from primitives.identifiers import Height, Milliseconds, SecretSeed, ShardId, ValidatorIndex
 from primitives.instant import Instant
@@ -80,6 +81,7 @@ class SimulatedValidator:
         place: tuple[ShardId, ValidatorIndex],
         keys: tuple[SecretSeed, SignatureScheme],
         outside: tuple[Heap, Network, Trace, Watcher],
+        machine: Machine,
     ) -> None:
         self.shard, self.index = place
         self.name = validator_name(*place)
@@ -87,6 +89,7 @@ class SimulatedValidator:
         self._settings = settings
         self._context = context
         self._seed = keys[0]
+        self._machine = machine
         self._heap, self._network, self._trace, self._watcher = outside
         self._scheme = WatchedScheme(keys[1], lambda message: self._watcher.on_sign(self.name, message))
         self._peers = [
@@ -150,18 +153,22 @@ class SimulatedValidator:
             self._watcher.on_failure(self.name, f"cannot start: {error}")
             return
         self._flushed = ledger.height
-        self._watcher.on_restart(self.name, self.core.status().finalized_height)
+        self._watcher.on_restart(self.name, self.core.status().finalized_height, ledger.commitment)
         self._hear(Started())
 
     def _restore(self) -> Ledger:
         entries = list(self.state_disk.scan(_STATE))
         if not entries:
-            ledger = Ledger(self._context, self.shard)
+            ledger = Ledger(self._context, self.shard, machine=self._machine)
             # Flushes hold what changed since the genesis; the store begins with the genesis itself.
             self.state_disk.stage(Write(_STATE, key, value) for key, value in ledger.entries())
             self.state_disk.sync()
             return ledger
-        return Ledger.restore(self._context, self.shard, entries)
+        return Ledger.restore(self._context, self.shard, entries, machine=self._machine)
+
+    def stored(self, key: bytes) -> bytes | None:
+        """Value of a raw state key as the disk has it."""
+        return self.state_disk.get(_STATE, key)
 
     def crash(self) -> None:
         """Die now: whatever is not on the disk is lost; of a commit under way, all or nothing is kept."""

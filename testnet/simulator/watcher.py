@@ -4,6 +4,7 @@ from typing import Protocol
 
 from consensus.block import Block
 from primitives.identifiers import Height
+from shards.commitments import Commitment
 from shards.outcome import Execution
 from shards.validator.effects import BlockApplied, BlockFinalized, HeightCertified
 from testnet.simulator.faults import Name
@@ -30,5 +31,5 @@ class Watcher(Protocol):
     def on_failure(self, node: Name, why: str) -> None:
         """Hear that it halted or raised."""
 
-    def on_restart(self, node: Name, finalized: Height) -> None:
-        """Hear how far it remembers."""
+    def on_restart(self, node: Name, finalized: Height, commitment: Commitment) -> None:
+        """Hear how far it remembers, and what its stored state is."""

@@ -10,15 +10,19 @@ from itertools import pairwise
 
 from primitives.identifiers import ShardId, ValidatorIndex
 from primitives.signatures import ED25519, SignatureScheme
+from shards.genesis import ChainContext
+from shards.limits import TOP_UP_MS
 from testnet.simulator.byzantine import BYZANTINE_RELAYS
 from testnet.simulator.clients import Clients
+from testnet.simulator.customers import Customers
 from testnet.simulator.draws import Draws
 from testnet.simulator.faults import Fault, FaultKind, Name, validator_name
 from testnet.simulator.findings import Findings
 from testnet.simulator.heap import Heap
 from testnet.simulator.judge import Judge
+from testnet.simulator.machine import shared_machine
 from testnet.simulator.network import Network
-from testnet.simulator.population import make_context, people, validator_seed
+from testnet.simulator.population import customers, make_context, people, validator_seed
 from testnet.simulator.relays import SimulatedRelay
 from testnet.simulator.scheme import CheapScheme
 from testnet.simulator.settings import SimulationReport, SimulationSettings
@@ -28,20 +32,34 @@ from testnet.simulator.validators import SimulatedValidator
 RESTART_MS = 300
 """How long a supervisor takes to start a validator that died without an end planned for it."""
 
+HUNGER_MS = TOP_UP_MS + 60_000
+"""After so long every call that starves has failed, and has been answered."""
+
+QUIET_MS = 5_000
+"""Then, so that every validator has executed the last of it."""
+
 Switch = Callable[[], None]
 
 
 class World:
     """Everything that takes part in one run."""
 
-    def __init__(self, settings: SimulationSettings) -> None:
+    def __init__(
+        self,
+        settings: SimulationSettings,
+        *,
+        context: ChainContext | None = None,
+        scheme: SignatureScheme | None = None,
+    ) -> None:
+        """`context` and `scheme` are those of the settings when left out."""
         self.settings = settings = settings.expanded()
         self.heap = Heap()
         self.network = Network(settings.seed, self.heap)
         self.trace = Trace()
         self.findings = Findings()
-        scheme: SignatureScheme = ED25519 if settings.signs_for_real else CheapScheme()
-        self.context = make_context(settings, scheme)
+        if scheme is None:
+            scheme = ED25519 if settings.signs_for_real else CheapScheme()
+        self.context = make_context(settings, scheme) if context is None else context
         self.judge = Judge(settings, self.context, scheme, self.heap, self.findings)
         self.validators = {
             validator_name(shard, index): SimulatedValidator(
@@ -50,6 +68,7 @@ class World:
                 (ShardId(shard), ValidatorIndex(index)),
                 (validator_seed(shard, index), scheme),
                 (self.heap, self.network, self.trace, self.judge),
+                shared_machine(),
             )
             for shard in range(settings.shards)
             for index in range(settings.validators)
@@ -60,10 +79,16 @@ class World:
         ]
         self.relays = [SimulatedRelay(index, self.context, scheme, outside, post) for index, post in enumerate(posts)]
         everyone = people(settings, scheme)
-        self.clients = [
+        self.clients: list[Clients] = [
             Clients(settings, shard, everyone, self.context, scheme, (self.heap, self.network))
             for shard in range(settings.shards)
         ]
+        if settings.calls_per_minute:
+            rich = customers(settings, scheme)
+            self.clients += [
+                Customers(settings, shard, rich, self.context, scheme, (self.heap, self.network))
+                for shard in range(settings.shards)
+            ]
         for relay in self.relays:
             relay.validators = self.validators
         for clients in self.clients:
@@ -89,11 +114,21 @@ class World:
             self.validators[name].crash_at = boundary
         # A world in which money appears can run very long; the first findings tell the story.
         self.heap.run_until(self.settings.seconds * 1000, stop=lambda: bool(self.findings))
+        if self.settings.calls_per_minute:
+            self._wait_for_the_hungry()
         if not self.findings:
             self.judge.verdict(list(self.validators.values()), self.clients)
         for relay in self.relays:
             self.findings.check(not relay.failure, "H1", relay.name, 0, relay.failure)
         return self._report()
+
+    def _wait_for_the_hungry(self) -> None:
+        """Let the time pass in which somebody might feed a call that ran out of gas; then all of them have ended."""
+        books = self.judge.books
+        deadline_ms = self.heap.now_ms + HUNGER_MS
+        while books.under_way() and self.heap.now_ms < deadline_ms and not self.findings:
+            self.heap.run_until(self.heap.now_ms + 1_000, stop=lambda: bool(self.findings))
+        self.heap.run_until(self.heap.now_ms + QUIET_MS, stop=lambda: bool(self.findings))
 
     # Life after death
 
@@ -104,9 +139,11 @@ class World:
 
     def _revive(self, validator: SimulatedValidator) -> None:
         if not validator.alive and not self._held_down.get(validator.name) and not self.findings:
+            shared_machine().lose_codes()
             validator.start()
 
-    def _hold_down(self, validator: SimulatedValidator, change: int) -> None:
+    def hold_down(self, validator: SimulatedValidator, change: int) -> None:
+        """One reason more (or, with -1, less) why a validator that died is not restarted."""
         self._held_down[validator.name] = self._held_down.get(validator.name, 0) + change
 
     # Faults
@@ -146,28 +183,30 @@ class World:
         if fault.kind is FaultKind.HALT:
             members = [self.validators[name] for name in self._members(fault.target)]
             down = members if fault.amount else members[: (len(members) - 1) // 3 + 1]
-            return partial(self._halt, down), partial(self._release, down)
+            return partial(self.halt, down), partial(self.release, down)
         validator = self.validators[fault.target]
         if fault.kind is FaultKind.PAUSE:
             return partial(setattr, validator, "paused", True), validator.resume
 
         def arm() -> None:
-            self._hold_down(validator, 1)
+            self.hold_down(validator, 1)
             if fault.kind is FaultKind.CRASH:
                 validator.crash_at = validator.boundaries + 1 + fault.amount
             else:
                 validator.crash_after_sends = fault.amount
 
-        return arm, partial(self._release, [validator])
+        return arm, partial(self.release, [validator])
 
-    def _halt(self, down: list[SimulatedValidator]) -> None:
+    def halt(self, down: list[SimulatedValidator]) -> None:
+        """Kill these and keep them down until they are released."""
         for validator in down:
-            self._hold_down(validator, 1)
+            self.hold_down(validator, 1)
             validator.crash()
 
-    def _release(self, down: list[SimulatedValidator]) -> None:
+    def release(self, down: list[SimulatedValidator]) -> None:
+        """Let these start again."""
         for validator in down:
-            self._hold_down(validator, -1)
+            self.hold_down(validator, -1)
             validator.crash_at = validator.crash_after_sends = None
             self._revive(validator)
 
@@ -219,6 +258,8 @@ class World:
             for name, count in part.items():
                 counts[name] = counts.get(name, 0) + count
         counts.update(self.judge.books.outcomes)
+        if self.judge.promises is not None:
+            counts.update(self.judge.promises.counts)
         counts["votes"] = self.judge.votes.votes_seen
         counts["lost batches"] = sum(each.disk.lost_batches for each in self.validators.values())
         counts["largest virtual gap ms"] = self._largest_gap_ms()

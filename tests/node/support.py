@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
+import msgspec
 
 from consensus.committee import Validator, ValidatorSet
 from consensus.pacing import Rules
+from contracts.runtime.identity import installed_identity
 from primitives.amounts import Amount, pack_amount
 from primitives.hashing import Domain, tagged_hash
 from primitives.identifiers import Epoch, Milliseconds, Nonce, PublicKey, SecretSeed, ShardId, ValidatorIndex
 from primitives.signatures import ED25519, public_key_of
+from shards.gas import fee_of
 from shards.genesis import Allocation, ChainContext, Genesis, GenesisShard
 from shards.node.client import NodeClient
 from shards.node.clock import system_clock
@@ -48,6 +51,7 @@ def make_context(
             name=name,
             development=True,
             time_ms=Milliseconds(system_clock().wall_ms - 60_000),
+            machine=installed_identity(),
             shards=tuple(
                 GenesisShard(validators=_validators(ShardId(shard), validators), allocations=allocations)
                 for shard in range(shards)
@@ -164,7 +168,7 @@ async def until(condition: Callable[[], Awaitable[T | None]], timeout_s: float =
 
 
 def transfer(context: ChainContext, sender: str, nonce: int, operation: Operation, shard: int = 0) -> bytes:
-    """A signed transaction of a named account."""
+    """A signed transaction of a named account, with room in its fee limit."""
     body = Transaction(
         version=1,
         chain_id=context.chain_id,
@@ -172,10 +176,11 @@ def transfer(context: ChainContext, sender: str, nonce: int, operation: Operatio
         sender=public_key_of(seed_of(sender)),
         nonce=Nonce(nonce),
         valid_until_ms=Milliseconds(system_clock().wall_ms + 3_600_000),
-        fee_limit=pack_amount(Amount(100_000)),
+        fee_limit=pack_amount(Amount(0)),
         operations=(operation,),
         memo=b"rent",
     )
+    body = msgspec.structs.replace(body, fee_limit=pack_amount(max(Amount(100_000), fee_of(body))))
     return sign_transaction(body, seed_of(sender), ED25519)
 
 

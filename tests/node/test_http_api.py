@@ -217,7 +217,7 @@ async def test_the_openapi_document_is_valid_and_lists_every_route(tmp_path: Pat
         for schema in schemas.values():
             jsonschema.Draft202012Validator.check_schema(schema)
         listed = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-        assert listed == {(operation.method, operation.path) for operation in OPERATIONS}
+        assert listed == {(operation.method, operation.path.replace(":.+}", "}")) for operation in OPERATIONS}
         names = [described["operationId"] for methods in document["paths"].values() for described in methods.values()]
         assert len(set(names)) == len(names)
         text = msgspec.json.encode(document["paths"]).decode()

@@ -12,18 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from consensus.committee import Committee
+from contracts.runtime.identity import installed_identity
 from primitives.errors import Refused
-from primitives.identifiers import SecretSeed, ShardId, ValidatorIndex
+from primitives.identifiers import Hash, SecretSeed, ShardId, ValidatorIndex
 from primitives.signatures import ED25519
 from shards.genesis import ChainContext
 from shards.node import frames, hello
 from shards.node.faults import BadConfiguration
+from shards.node.injection.links import Copy
 from shards.node.link import MAX_QUEUED_AWAY_BYTES, Link, Receiver
 from shards.node.links import PATH, Links, Station
 from shards.node.metrics import NodeMetrics
 from shards.node.tls import client_context, make_certificate, peer_index, server_context
 from tests.node.fakes import a_log
 from tests.node.support import bound_socket, make_context, seed_of, until, validator_seed
+
+MACHINE = installed_identity().digest()
 
 ZERO, ONE, TWO = ValidatorIndex(0), ValidatorIndex(1), ValidatorIndex(2)
 
@@ -44,9 +48,15 @@ class End:
 
 @asynccontextmanager
 async def ends(
-    tmp_path: Path, committees: list[Committee], order: tuple[int, ...] = (0, 1, 2)
+    tmp_path: Path,
+    committees: list[Committee],
+    order: tuple[int, ...] = (0, 1, 2),
+    machines: tuple[Hash, ...] = (MACHINE,) * 3,
 ) -> AsyncIterator[list[End]]:
-    """One end for each index, each with the committee it believes in; `order` shuffles the addresses they know."""
+    """One end for each index, each with the committee it believes in and what it runs contracts with.
+
+    `order` shuffles the addresses they know.
+    """
     sockets = [bound_socket() for _ in committees]
     addresses = [sockets[place].getsockname() for place in order[: len(sockets)]]
     made: list[End] = []
@@ -57,7 +67,7 @@ async def ends(
             (tmp_path / str(index)).mkdir()
             log = stack.enter_context(a_log(tmp_path / str(index)))
             seed = validator_seed(committee.shard, index)
-            station = Station(committee, ValidatorIndex(index), seed, ED25519, addresses)
+            station = Station(committee, ValidatorIndex(index), seed, ED25519, addresses, machines[index])
             links = Links(station, receiver(received), metrics, log)
             stack.push_async_callback(links.close)
             made.append(End(links, bound.getsockname()[1], metrics, received))
@@ -136,6 +146,13 @@ async def test_a_validator_of_another_chain_with_the_same_keys_is_refused(tmp_pa
         await reached(lambda: made[0].refused("wrong_chain") or made[1].refused("wrong_chain"))
         assert made[0].links.connected() == made[1].links.connected() == ()
         assert made[0].received == made[1].received == []
+
+
+async def test_a_validator_whose_contract_machine_differs_is_refused(tmp_path: Path) -> None:
+    committees = [committee_of(make_context(validators=2))] * 2
+    async with ends(tmp_path, committees, machines=(MACHINE, Hash(bytes(32)))) as made:
+        await reached(lambda: made[0].refused("other_machine") or made[1].refused("other_machine"))
+        assert made[0].links.connected() == made[1].links.connected() == ()
 
 
 async def test_a_validator_of_another_shard_does_not_get_past_tls(tmp_path: Path) -> None:
@@ -234,8 +251,14 @@ async def test_a_frame_beyond_the_limit_is_refused_and_the_link_is_made_again(tm
 
 async def test_a_filter_drops_and_delays_on_development_chains_only(tmp_path: Path) -> None:
     class Faults:
-        def delay_ms(self, to: ValidatorIndex, raw: bytes) -> int | None:
-            return {b"drop": None, b"late": 30}.get(raw, 0)
+        def copies(self, to: ValidatorIndex, raw: bytes) -> tuple[Copy, ...]:
+            return {b"drop": (), b"late": (Copy(30, raw),)}.get(raw, (Copy(0, raw),))
+
+        def hears(self, peer: ValidatorIndex) -> bool:
+            return True
+
+        def reaches(self, peer: ValidatorIndex) -> bool:
+            return True
 
     async with ends(tmp_path, [committee_of(make_context(validators=2))] * 2) as made:
         await connected(made)
@@ -285,16 +308,16 @@ CONTEXT = make_context(shards=2, validators=3)
 
 def test_a_hello_with_any_bit_changed_is_refused() -> None:
     committee = committee_of(CONTEXT)
-    good = hello.make_hello(committee, ONE, TWO, validator_seed(0, 1), ED25519)
-    hello.check_hello(good, committee, TWO, ONE, ED25519)
+    good = hello.make_hello(committee, ONE, TWO, validator_seed(0, 1), ED25519, MACHINE)
+    hello.check_hello(good, committee, TWO, ONE, ED25519, MACHINE)
     for place in range(len(good) * 8):
         bad = bytearray(good)
         bad[place // 8] ^= 1 << place % 8
         with pytest.raises(Refused):
-            hello.check_hello(bytes(bad), committee, TWO, ONE, ED25519)
+            hello.check_hello(bytes(bad), committee, TWO, ONE, ED25519, MACHINE)
     for cut in range(len(good)):
         with pytest.raises(Refused):
-            hello.check_hello(good[:cut], committee, TWO, ONE, ED25519)
+            hello.check_hello(good[:cut], committee, TWO, ONE, ED25519, MACHINE)
 
 
 @pytest.mark.parametrize(
@@ -310,9 +333,9 @@ def test_a_hello_with_any_bit_changed_is_refused() -> None:
 def test_a_hello_says_who_speaks_to_whom(
     shard: int, speaker: ValidatorIndex, to: ValidatorIndex, seed: SecretSeed, code: str
 ) -> None:
-    raw = hello.make_hello(committee_of(CONTEXT, shard), speaker, to, seed, ED25519)
+    raw = hello.make_hello(committee_of(CONTEXT, shard), speaker, to, seed, ED25519, MACHINE)
     with pytest.raises(Refused) as caught:
-        hello.check_hello(raw, committee_of(CONTEXT), TWO, ONE, ED25519)
+        hello.check_hello(raw, committee_of(CONTEXT), TWO, ONE, ED25519, MACHINE)
     assert caught.value.code == code
 
 

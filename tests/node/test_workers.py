@@ -8,6 +8,7 @@ import pytest
 from primitives.identifiers import PublicKey, SecretSeed, Signature
 from primitives.signatures import ED25519
 from shards.node import workers as module
+from shards.node.faults import Stopping
 from shards.node.metrics import NodeMetrics
 from shards.node.workers import CHUNK_SIGNATURES, SignedItem, Workers
 
@@ -98,5 +99,25 @@ async def test_only_the_latest_good_signatures_are_remembered(monkeypatch: pytes
         scheme.verified.clear()
         await verdicts(workers, [signed(number) for number in range(9)])
         assert len(scheme.verified) == 9 - 4
+    finally:
+        workers.close()
+
+
+async def test_a_job_that_was_ended_because_the_validator_ends_is_no_fault_and_any_other_error_is() -> None:
+    failures: list[BaseException] = []
+    unexpected: list[int] = []
+    workers = Workers(ED25519, NodeMetrics(), failures.append)
+
+    def end(error: Exception) -> int:
+        raise error
+
+    done = asyncio.Event()
+    try:
+        workers.execute(lambda: end(Stopping("it stops")), unexpected.append)
+        workers.execute(lambda: end(ValueError("ours")), unexpected.append)
+        workers.execute(lambda: None, lambda _: done.set())
+        await asyncio.wait_for(done.wait(), 10)
+        assert [type(error) for error in failures] == [ValueError]
+        assert unexpected == []
     finally:
         workers.close()

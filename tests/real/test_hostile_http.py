@@ -5,7 +5,6 @@ import io
 import re
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import aiohttp
 import msgspec
@@ -14,11 +13,9 @@ import pytest
 from shards.node.api_types import MAX_BODY_BYTES, ErrorAnswer
 from shards.node.client import NodeClient
 from tests.real.harness import PATIENCE_S, Load, Testnet, testnet, until, view
+from tests.real.unharmed import port_of, unharmed
 
 pytestmark = pytest.mark.real
-
-GROWTH_BYTES = 96 * 2**20
-"""What a validator may keep after all this: buffers, caches, the allocator's reserve; far below what was sent."""
 
 HALF_OPEN = 200
 """Requests that are begun and never finished."""
@@ -34,32 +31,9 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testnet]:
 
 @pytest.fixture(autouse=True)
 def _stays_well(alone: Testnet) -> Iterator[None]:
-    """Before and after every test: the same process, hardly larger, and at work."""
-    node = alone.info.node("s0/v0")
-    before = resident_bytes(node.pid)
-    yield
-    assert alone.node("s0/v0")["pid"] == node.pid
-    assert alone.node("s0/v0")["state"] == "running"
-    assert resident_bytes(node.pid) - before < GROWTH_BYTES
-
-    async def works() -> None:
-        load = Load(alone)
-        async with view(alone) as net:
-            await load.settle(net.network, await load.one(net.network, "alice", 0, 0))
-
-    asyncio.run(works())
-    log = (alone.folder("s0/v0") / "data" / "log.jsonl").read_text()
-    assert "request_failed" not in log, "none of it was a mistake of ours"
-
-
-def resident_bytes(pid: int) -> int:
-    """Memory of a process, as the system counts it."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
-
-
-def port_of(net: Testnet) -> int:
-    """Where the first validator serves HTTP."""
-    return int((net.info.node("s0/v0").api or "").rpartition(":")[2])
+    """See `unharmed`."""
+    with unharmed(alone):
+        yield
 
 
 def deep_msgpack(depth: int) -> bytes:

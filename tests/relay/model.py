@@ -10,6 +10,7 @@ from hashlib import sha512
 
 from consensus.committee import Validator, ValidatorSet
 from consensus.quorum import assemble_quorum
+from contracts.runtime.identity import installed_identity
 from primitives.amounts import Amount, pack_amount
 from primitives.codec import encode
 from primitives.errors import Refused
@@ -75,6 +76,7 @@ def make_context(shards: int, validators: int, scheme: SignatureScheme) -> Chain
             name="model",
             development=True,
             time_ms=Milliseconds(0),
+            machine=installed_identity(),
             shards=tuple(
                 GenesisShard(ValidatorSet(ShardId(shard), Epoch(0), validators), ())
                 for shard, validators in enumerate(members)

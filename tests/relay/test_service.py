@@ -134,7 +134,7 @@ async def test_nonsense_from_one_validator_of_each_shard_only_delays(
         await chain.send(0, 1, 5)
         await chain.send(1, 0, 5)
         await chain.until(chain.done)
-        assert (await get(f"{url}/healthz"))[0] == 200
+        assert (await get(f"{url}/healthz"))[0] == (await get(f"{url}/readyz"))[0] == 200
     chain.check()
     # However it answers, it cannot make the relay ask it again and again without a pause.
     assert sum((shard, index) == (0, 0) for shard, index, _ in chain.requests) < 400
@@ -206,6 +206,7 @@ async def test_links_say_what_works_and_why_not(tmp_path: Path) -> None:
                 _, text = await get(f"{url}/v1/status")
                 standing = msgspec.json.decode(text, type=StatusAnswer)
                 assert (standing.links, standing.links_open) == (4, 2)
+                assert await get(f"{url}/readyz") == (503, "2 of 4 links are open; see /v1/links\n")
                 assert 0 <= standing.uptime_ms < 60_000
         await later.aclose()
 

@@ -14,6 +14,9 @@ from msgspec.structs import replace
 from consensus.block import Block, BlockHeader, items_root
 from consensus.committee import Validator, ValidatorSet
 from consensus.quorum import assemble_quorum
+from contracts.machine.local import LocalMachine
+from contracts.port import MachineIdentity
+from contracts.runtime.identity import installed_identity
 from primitives.amounts import Amount, pack_amount, unpack_amount
 from primitives.codec import encode
 from primitives.identifiers import (
@@ -47,6 +50,9 @@ BLOCK_INTERVAL_MS = 100
 BOND = Amount(1_000_000)
 BALANCE = Amount(1_000_000_000)
 
+MACHINE = LocalMachine()
+"""The real one, for all ledgers of a test process; loaded when the first contract runs."""
+
 
 def seed_of(name: str) -> SecretSeed:
     """Secret seed of an account or validator by name."""
@@ -75,6 +81,7 @@ def make_genesis(
     accounts: Sequence[TestAccount] = (),
     balance: Amount = BALANCE,
     name: str = "test",
+    machine: MachineIdentity | None = None,
 ) -> Genesis:
     """Genesis with the same accounts on every shard."""
     allocations = tuple(
@@ -85,6 +92,7 @@ def make_genesis(
         name=name,
         development=True,
         time_ms=GENESIS_TIME,
+        machine=machine or installed_identity(),
         shards=tuple(
             GenesisShard(
                 validators=ValidatorSet(
@@ -148,7 +156,7 @@ class TestShard:
     def __init__(self, context: ChainContext, shard: ShardId) -> None:
         self.context = context
         self.shard = shard
-        self.ledger = Ledger(context, shard)
+        self.ledger = Ledger(context, shard, machine=MACHINE)
         self.bodies: dict[int, list[bytes]] = {}
         self.nodes: dict[tuple[int, int, int], Hash] = {}
         self.history_nodes: dict[tuple[int, int], Hash] = {}
@@ -198,10 +206,16 @@ class TestChain:
     __test__ = False
 
     def __init__(
-        self, shards: int = 2, validators: int = 4, accounts: int = 4, balance: Amount = BALANCE, name: str = "test"
+        self,
+        shards: int = 2,
+        validators: int = 4,
+        accounts: int = 4,
+        balance: Amount = BALANCE,
+        name: str = "test",
+        machine: MachineIdentity | None = None,
     ) -> None:
         self.accounts = make_accounts(accounts)
-        self.context = ChainContext(make_genesis(shards, validators, self.accounts, balance, name))
+        self.context = ChainContext(make_genesis(shards, validators, self.accounts, balance, name, machine))
         self.shards = [TestShard(self.context, ShardId(shard)) for shard in range(shards)]
         self.time_ms: int = GENESIS_TIME
 

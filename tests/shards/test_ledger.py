@@ -23,7 +23,7 @@ from shards.lanes import unused_head
 from shards.ledger import Ledger
 from shards.state import CHAIN_KEY, account_key, decode_account, lane_key, path_of_key
 from shards.streams import head_leaf
-from tests.shards.builders import BALANCE, BOND, TestAccount, TestChain, next_block
+from tests.shards.builders import BALANCE, BOND, MACHINE, TestAccount, TestChain, next_block
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,7 +65,7 @@ def test_execution_is_the_same_in_every_process(seed: str) -> None:
 def test_the_genesis_is_the_same_for_everybody_and_holds_what_it_says() -> None:
     chain = TestChain()
     commitment = chain.shards[0].ledger.commitment
-    assert commitment == Ledger(chain.context, ShardId(0)).commitment
+    assert commitment == Ledger(chain.context, ShardId(0), machine=MACHINE).commitment
     assert commitment != chain.shards[1].ledger.commitment
     assert (commitment.height, commitment.block_id) == (0, chain.context.genesis_block_id(ShardId(0)))
     supply = commitment.supply
@@ -113,7 +113,7 @@ def test_executing_again_forgets_what_was_not_applied() -> None:
     ledger.apply(execution)
     assert (
         ledger.commitment.state_root
-        == Ledger.restore(chain.context, ShardId(0), ledger.entries()).commitment.state_root
+        == Ledger.restore(chain.context, ShardId(0), ledger.entries(), machine=MACHINE).commitment.state_root
     )
     with pytest.raises(InvariantViolated):
         ledger.apply(execution)
@@ -155,7 +155,7 @@ def test_a_restored_ledger_is_the_same_and_goes_on_the_same() -> None:
     chain.run(0, [chain.remote(0, chain.accounts[0], 1, chain.accounts[1], 5)])
     for shard in chain.shards:
         entries = sorted(shard.ledger.entries(), reverse=True)
-        restored = Ledger.restore(chain.context, shard.shard, entries)
+        restored = Ledger.restore(chain.context, shard.shard, entries, machine=MACHINE)
         assert restored.commitment == shard.ledger.commitment
         assert (restored.heads, restored.height) == (shard.ledger.heads, shard.ledger.height)
         block = next_block(restored, chain.context, shard.shard, [], chain.time_ms + 1)
@@ -165,7 +165,7 @@ def test_a_restored_ledger_is_the_same_and_goes_on_the_same() -> None:
 def restored_commitment(chain: TestChain, entries: dict[bytes, bytes]) -> Commitment | str:
     """Commitment of shard 0 restored from entries, or the code of why they were refused."""
     try:
-        return Ledger.restore(chain.context, ShardId(0), entries.items()).commitment
+        return Ledger.restore(chain.context, ShardId(0), entries.items(), machine=MACHINE).commitment
     except Refused as refused:
         return refused.code
 
@@ -205,7 +205,10 @@ def test_flushed_changes_bring_a_stored_state_to_the_same_commitment() -> None:
                 stored.pop(key, None)
             else:
                 stored[key] = value
-        assert Ledger.restore(chain.context, ShardId(0), stored.items()).commitment == shard.ledger.commitment
+        assert (
+            Ledger.restore(chain.context, ShardId(0), stored.items(), machine=MACHINE).commitment
+            == shard.ledger.commitment
+        )
         assert shard.ledger.take_flush() is None
 
 

@@ -8,13 +8,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from msgspec.structs import replace
 
-from primitives.amounts import unpack_amount
+from primitives.amounts import Amount, pack_amount, unpack_amount
 from primitives.codec import encode
 from primitives.errors import Refused
-from primitives.identifiers import Nonce, PublicKey, ShardId, TransactionId
+from primitives.identifiers import Milliseconds, Nonce, PublicKey, ShardId, TransactionId
 from shards import mempool as module
 from shards.gas import fee_of, gas_at_home
-from shards.transactions import Operation, RemoteTransfer, SignedTransaction, parse_transaction, total_amount
+from shards.transactions import (
+    Deploy,
+    Operation,
+    RemoteCall,
+    SignedTransaction,
+    destination_of,
+    parse_transaction,
+    total_amount,
+)
 from tests.shards.builders import make_accounts
 from tests.support.mempool_world import NOW, World, body_of, local, remote
 
@@ -58,7 +66,7 @@ class MempoolMachine(RuleBasedStateMachine):
         ahead=st.integers(-1, 5),
         fee=st.sampled_from([0, 10, 100, 500, 1500]),
         lasting=st.integers(0, 60_000),
-        kind=st.sampled_from(["local", "remote", "many"]),
+        kind=st.sampled_from(["local", "remote", "many", "call", "deploy"]),
         from_client=st.booleans(),
     )
     def submit(self, who: int, ahead: int, fee: int, lasting: int, kind: str, from_client: bool) -> None:
@@ -67,25 +75,30 @@ class MempoolMachine(RuleBasedStateMachine):
             "local": [local()],
             "remote": [remote(deadline_ms=self.now + 9)],
             "many": [local(amount=300)] * 3,
+            "call": [
+                RemoteCall(ShardId(2), "stock", "take", b"", pack_amount(Amount(5)), 300, Milliseconds(self.now + 9))
+            ],
+            "deploy": [Deploy("stock", "#" * 700, b"", b"", pack_amount(Amount(5)), 300)],
         }
         nonce = max(0, self.world.account(sender.key).nonce + ahead)
         body = body_of(sender, nonce, operations[kind], fee=fee, valid_until_ms=self.now + lasting)
         raw = bytes(64) + encode(body)
         mine = self.of(sender.key)
-        was_full = len(self.waiting) >= LIMITS["MAX_TRANSACTIONS"] or self.bytes_with(raw) > LIMITS["MAX_BYTES"]
+        replaced = mine.get(nonce)
+        after = self.bytes_with(raw) - (0 if replaced is None else len(replaced.raw))
+        was_full = after > LIMITS["MAX_BYTES"] or (replaced is None and len(self.waiting) >= LIMITS["MAX_TRANSACTIONS"])
         transaction, code = self.try_to_submit(raw, from_client)
         if transaction is None:
             assert code in REFUSALS
             assert code != "mempool_full" or was_full
-            self.sync(may_evict=was_full)
+            self.sync(may_evict=False)
             return
-        replaced = mine.get(nonce)
         if replaced is not None:
             assert replaced.id not in self.proposed
             assert unpack_amount(body.fee_limit) * 10 >= unpack_amount(replaced.body.fee_limit) * 11
             del self.waiting[replaced.id]
         self.waiting[transaction.id] = transaction
-        self.sync(may_evict=was_full and replaced is None)
+        self.sync(may_evict=was_full)
         assert self.world.pool.get(transaction.id) is not None
         if from_client:
             first = self.world.account(sender.key).nonce
@@ -143,7 +156,7 @@ class MempoolMachine(RuleBasedStateMachine):
         assert all(each.body.valid_until_ms >= self.now for each in chosen)
         for each in chosen:
             for operation in each.body.operations:
-                assert not isinstance(operation, RemoteTransfer) or operation.destination not in blocked
+                assert destination_of(operation) not in blocked
         for key in {each.body.sender for each in chosen}:
             nonces = [each.body.nonce for each in chosen if each.body.sender == key]
             assert nonces == list(range(next_nonce(key), next_nonce(key) + len(nonces)))

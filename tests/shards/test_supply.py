@@ -18,9 +18,11 @@ from msgspec.structs import replace
 from primitives import mmr
 from primitives.amounts import Amount, unpack_amount
 from primitives.errors import InvariantViolated
-from primitives.identifiers import Hash, Sequence, ShardId
+from primitives.identifiers import Hash, PublicKey, Sequence, ShardId
 from shards import consumption, transfers, working_state
 from shards.bundles import Bundle
+from shards.calls import arrivals
+from shards.calls.arrivals import Consumed
 from shards.lanes import LaneDraft
 from shards.messages import Call, Outcome, Reply, message_id_of
 from shards.receipts import CallReceipt, DiscardReceipt, FreezeReceipt, ReplyReceipt, TransactionReceipt
@@ -213,33 +215,29 @@ def test_the_workload_does_everything_it_is_meant_to_do() -> None:
 
 def refund_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reply's value is credited to the sender, and once more."""
-    honest = consumption._consume_reply
+    honest = arrivals.consume_reply
 
-    def mutant(
-        state: WorkingState, lane: LaneDraft, source: ShardId, arrival: consumption.Arrival, reply: Reply
-    ) -> None:
+    def mutant(state: WorkingState, consumed: Consumed, reply: Reply) -> None:
         call = state.open_call(reply.call_id)
-        honest(state, lane, source, arrival, reply)
+        honest(state, consumed, reply)
         if call is not None:
-            state.account(call.sender).balance += unpack_amount(reply.returned)
+            state.account(PublicKey(call.sender)).balance += unpack_amount(reply.returned)
 
-    monkeypatch.setattr(consumption, "_consume_reply", mutant)
+    monkeypatch.setattr(consumption, "consume_reply", mutant)
 
 
 def refund_twice_with_a_clean_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     """As above, and the extra money is booked as received, so that the shard's own identity holds."""
-    honest = consumption._consume_reply
+    honest = arrivals.consume_reply
 
-    def mutant(
-        state: WorkingState, lane: LaneDraft, source: ShardId, arrival: consumption.Arrival, reply: Reply
-    ) -> None:
+    def mutant(state: WorkingState, consumed: Consumed, reply: Reply) -> None:
         call = state.open_call(reply.call_id)
-        honest(state, lane, source, arrival, reply)
+        honest(state, consumed, reply)
         if call is not None:
-            state.receive(source, unpack_amount(reply.returned))
-            state.account(call.sender).balance += unpack_amount(reply.returned)
+            state.receive(consumed.source, unpack_amount(reply.returned))
+            state.account(PublicKey(call.sender)).balance += unpack_amount(reply.returned)
 
-    monkeypatch.setattr(consumption, "_consume_reply", mutant)
+    monkeypatch.setattr(consumption, "consume_reply", mutant)
 
 
 def bundle_sequence_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -267,7 +265,7 @@ def received_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def deadline_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing ever expires."""
-    monkeypatch.setattr(consumption, "_judge", lambda state, call: (Outcome.OK, ""))
+    monkeypatch.setattr(arrivals, "_refusal", lambda *arguments: None)
 
 
 def expired_value_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from shards.validator import effects as asked
 from shards.validator import events as told
 from shards.validator import reading
 from shards.validator.core import ValidatorCore, initial_writes, recover
-from tests.shards.builders import GENESIS_TIME, TestChain, validator_seed
+from tests.shards.builders import GENESIS_TIME, MACHINE, TestChain, validator_seed
 from tests.support.memory_store import MemoryStore
 
 Filter = Callable[["Node", int, bytes], bool]
@@ -36,14 +36,14 @@ class Node:
         self.pump, self.shard, self.index = pump, ShardId(shard), ValidatorIndex(index)
         self.store = MemoryStore()
         self.store.commit(initial_writes())
-        self.state = dict(Ledger(pump.chain.context, self.shard).entries())
+        self.state = dict(Ledger(pump.chain.context, self.shard, machine=MACHINE).entries())
         self.dies_after: int | None = None
         """Effects that are still performed before the process dies."""
         self.start()
 
     def start(self) -> None:
         """Start, or start again, from what the stores hold."""
-        ledger = Ledger.restore(self.pump.chain.context, self.shard, list(self.state.items()))
+        ledger = Ledger.restore(self.pump.chain.context, self.shard, list(self.state.items()), machine=MACHINE)
         self.core = ValidatorCore(
             self.pump.chain.context,
             self.shard,

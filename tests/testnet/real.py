@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-COMMAND = [sys.executable, "-m", "testnet.cli.main"]
+COMMAND = [sys.executable, "-P", "-m", "testnet.cli.main"]
 SECONDS = 120
 """No command takes this long; a hung one must not hang the tests."""
 

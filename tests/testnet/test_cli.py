@@ -45,7 +45,10 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         *("up", "down", "reset", "status", "logs"),
         *("accounts", "faucet", "balance", "transfer", "wait", "trace"),
         *("proof", "verify", "blocks", "sim", "demo", "doctor"),
-        *("fault kill", "fault pause", "fault resume", "fault restart"),
+        *("deploy", "upgrade", "call", "view", "estimate", "topup", "contracts"),
+        *("new", "check", "replay", "gas", "console"),
+        *("fault kill", "fault pause", "fault resume", "fault restart", "fault cut", "fault partition", "fault delay"),
+        *("fault drop", "fault duplicate", "fault corrupt", "fault skew", "fault disk", "fault heal", "fault list"),
     }
 
 
@@ -56,7 +59,7 @@ def test_every_command_explains_itself_with_an_example_and_can_speak_json(
     shown = run(*path, "--help")
     assert shown.exit_code == 0
     assert f"$ ostraka {' '.join(path)}" in shown.output
-    assert "--json" in shown.output
+    assert "--json" in shown.output or path == ("console",), "the console is a conversation"
     assert len(command.help or "") > 20
     for parameter in command.params:
         if isinstance(parameter, click.Option):
@@ -75,6 +78,19 @@ NEEDS_A_TESTNET: list[list[str]] = [
     ["proof", "00" * 32, "--out", "x"],
     ["blocks", "0"],
     ["fault", "kill", "s0/v0"],
+    ["fault", "cut", "s0/v0-s0/v1"],
+    ["fault", "skew", "s0/v0", "-2s"],
+    ["fault", "heal", "--all"],
+    ["fault", "list"],
+    ["deploy", __file__, "--name", "stock@1"],
+    ["upgrade", __file__, "--name", "stock@1"],
+    ["call", "stock@1", "fill", "owl"],
+    ["view", "stock@1", "free"],
+    ["estimate", "stock@1", "fill", "owl"],
+    ["topup", "00" * 32, "5"],
+    ["contracts"],
+    ["replay", "00" * 32],
+    ["gas"],
 ]
 
 
@@ -199,6 +215,65 @@ def test_help_imports_nothing_heavy() -> None:
     script = f"import sys, testnet.cli.main; print([name for name in {heavy} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_without_a_testnet_there_is_no_console_either(tmp_path: Path) -> None:
+    result = run("console", "--home", str(tmp_path / "none"))
+    assert result.exit_code == common.UNREACHABLE
+    assert "ostraka up --detach" in result.output
+
+
+def test_a_project_is_begun_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = json.loads(run("new", "my-app", "--json").output)
+    assert {Path(file).name for file in made["files"]} >= {"pyproject.toml", "README.md"}
+    assert all((tmp_path / file).is_file() for file in made["files"])
+    again = run("new", "my-app", "--json")
+    assert again.exit_code == common.USAGE
+    assert json.loads(again.output)["error"]["code"] == "cannot_create"
+    contracts = sorted(str(file) for file in (tmp_path / "my-app" / "contracts").glob("*.py"))
+    assert run("check", *contracts, "--no-types").exit_code == common.OK, "what it begins with is right"
+
+
+def test_a_check_names_place_and_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("broken.py").write_text("def f(:\n")
+    shown = run("check", "broken.py")
+    assert shown.exit_code == common.FAILED
+    assert shown.output.splitlines() == ["broken.py:1:7: error: invalid syntax [syntax]", "✗ 1 error"]
+    for_programs = json.loads(run("check", "broken.py", "--json").output)
+    assert for_programs["errors"] == 1
+    [finding] = for_programs["findings"]
+    assert (finding["file"], finding["line"], finding["code"]) == ("broken.py", 1, "syntax")
+    absent = run("check", "absent.py", "--json")
+    assert (absent.exit_code, json.loads(absent.output)["error"]["code"]) == (common.USAGE, "cannot_read")
+
+
+@pytest.mark.parametrize(
+    ("typed", "values", "value"),
+    [
+        (["-5"], ["-5"], "0"),
+        (["-.5", "--value", "1", "x", "--json"], ["-.5", "x"], "1"),
+        (["--value", "2", "--json", "-5"], ["-5"], "2"),
+        (["--value=3", "-5", "--", "--value", "--json"], ["-5", "--value", "--json"], "3"),
+        (["-"], ["-"], "0"),
+        ([], [], "0"),
+    ],
+)
+def test_a_negative_number_is_a_value_where_a_contract_takes_values(
+    typed: list[str], values: list[str], value: str
+) -> None:
+    [command] = [command for path, command in ALL if path == ("call",)]
+    with command.make_context("call", ["stock@1", "fill", *typed]) as context:
+        assert list(context.params["args"] or []) == values
+        assert context.params["value"] == value
+
+
+def test_a_mistyped_option_is_not_taken_for_a_value() -> None:
+    for option in ("--form", "--form=bob", "-f"):
+        result = run("call", "stock@1", "fill", "owl", option, "bob")
+        assert result.exit_code == common.USAGE
+        assert "No such option" in result.output
 
 
 WRONG_USE: list[list[str]] = [

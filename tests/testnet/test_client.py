@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Literal, cast
 
@@ -24,7 +25,11 @@ SENT = Sent(TransactionId(bytes(32)), 0, b"raw", None)
 
 
 def answer(
-    level: api.Level, failure: str = "ok", replies: tuple[str | None, ...] = (), height: int | None = 5
+    level: api.Level,
+    failure: str = "ok",
+    replies: tuple[str | None, ...] = (),
+    height: int | None = 5,
+    call: api.BegunCall | None = None,
 ) -> api.TransactionAnswer:
     """A validator's answer about a transaction whose messages have these outcomes."""
     receipt = api.ReceiptView(kind="transaction", outcome=failure, detail="why")
@@ -40,7 +45,12 @@ def answer(
         for outcome in replies
     ]
     executed = level not in {"accepted", "finalized"}
-    return api.TransactionAnswer("00" * 32, level, height, 0, 1, receipt if executed else None, sent)
+    return api.TransactionAnswer("00" * 32, level, height, 0, 1, receipt if executed else None, sent, call)
+
+
+def begun(failure: str = "") -> api.BegunCall:
+    """A contract's call that ended two blocks after that of the transaction."""
+    return api.BegunCall("ef" * 32, "failed" if failure else "completed", 7, failure)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +68,9 @@ def answer(
         (answer("settled", replies=("refused",)), "refused", 4),
         (answer("settled", replies=("expired", "failed")), "failed", 4),
         (answer("executed", failure="overdraft"), "pending", 1),
+        (answer("settled", call=begun()), "settled", 3),
+        (answer("settled", call=begun("SoldOut: owl")), "failed", 3),
+        (answer("certified", call=begun()), "pending", 1),
     ],
 )
 def test_nothing_is_settled_before_every_message_is_answered_well(
@@ -65,6 +78,10 @@ def test_nothing_is_settled_before_every_message_is_answered_well(
 ) -> None:
     judged = judge(SENT, given)
     assert (judged.outcome, judged.blocks) == (outcome, blocks)
+
+
+def test_a_contract_that_failed_later_tells_what_with() -> None:
+    assert judge(SENT, answer("settled", call=begun("SoldOut: owl"))).detail == "SoldOut: owl"
 
 
 class Validators:
@@ -99,6 +116,7 @@ class Validators:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence is noticed at once, polls do not pause."""
     monkeypatch.setattr(gateway, "ANSWER_SECONDS", 0.02)
+    monkeypatch.setattr(gateway, "CATCH_UP_SECONDS", 0.0)
     monkeypatch.setattr(client, "POLL_SECONDS", 0.0)
     monkeypatch.setattr(client, "RESUBMIT_SECONDS", 0.0)
 
@@ -137,6 +155,65 @@ async def test_less_than_a_quorum_is_better_than_nothing() -> None:
     assert await validators.gateway().ask_quorum(validators) == ["a"]
     with pytest.raises(Refused, match="not_found"):
         await Validators(a="refuses", b="gone").gateway().ask_quorum(Validators(a="refuses", b="gone"))
+
+
+@dataclass
+class Heights:
+    """Validators that have executed up to these heights, and know of a contract from height 5 on."""
+
+    executed: dict[str, int]
+    asked: list[str] = field(default_factory=list)
+
+    def gateway(self) -> ShardGateway:
+        found = Validators(a="ok", b="ok", c="ok", d="ok").gateway()
+        found._clients = cast(Any, {name: Told(name, self) for name in self.executed})
+        return found
+
+
+@dataclass
+class Told:
+    """One of them."""
+
+    name: str
+    all_of_them: Heights
+
+    async def status(self) -> Any:
+        return SimpleNamespace(executed_height=self.all_of_them.executed[self.name])
+
+    async def contract(self) -> Any:
+        height = self.all_of_them.executed[self.name]
+        self.all_of_them.asked.append(self.name)
+        if height < 5:
+            raise Refused("not_found", "no such contract")
+        return SimpleNamespace(height=height)
+
+
+async def ask_contract(node: Any) -> Any:
+    return await node.contract()
+
+
+async def test_what_a_quorum_has_executed_is_in_the_newest_answer() -> None:
+    validators = Heights({"a": 4, "b": 6, "c": 7, "d": 7})
+    answer = await validators.gateway().ask_newest(ask_contract)
+    assert (answer.height, validators.asked) == (7, ["a", "b", "c"])
+
+
+async def test_validators_that_stay_behind_are_better_than_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    validators = Heights({"a": 4, "b": 6, "c": 5, "d": 4})
+
+    async def far_ahead(_question: object) -> Any:
+        return [SimpleNamespace(executed_height=9)]
+
+    gateway = validators.gateway()
+    monkeypatch.setattr(gateway, "ask_quorum", far_ahead)
+    assert (await gateway.ask_newest(ask_contract)).height == 6
+    assert validators.asked == ["a", "b", "c", "d"]
+
+
+async def test_what_nobody_has_is_refused_as_the_validators_do() -> None:
+    validators = Heights({"a": 3, "b": 3, "c": 3, "d": 3})
+    with pytest.raises(Refused, match="not_found"):
+        await validators.gateway().ask_newest(ask_contract)
 
 
 class OneShard:

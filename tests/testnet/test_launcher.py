@@ -110,6 +110,18 @@ def test_restarting_a_running_node_stops_it_first(homes: Homes) -> None:
     assert gone(info.nodes[0].pid)
 
 
+def test_a_node_killed_or_paused_for_a_time_comes_back_by_itself(homes: Homes) -> None:
+    info = homes.start().info
+    control = Path(info.control)
+    ask(control, {"do": "kill", "node": "s0/v0", "for_ms": 50})
+    ask(control, {"do": "pause", "node": "s0/v1", "for_ms": 60_000})
+    assert ask(control, {"do": "status"})["mending"]["s0/v1"] > 50_000
+    until(lambda: ask(control, {"do": "status"})["nodes"][0]["state"] == "running")
+    assert list(ask(control, {"do": "status"})["mending"]) == ["s0/v1"]
+    ask(control, {"do": "resume", "node": "s0/v1"})
+    assert ask(control, {"do": "status"})["mending"] == {}
+
+
 def test_a_paused_node_accepts_and_says_nothing_until_it_is_resumed(homes: Homes) -> None:
     info = homes.start().info
     answer_of(port(info.nodes[0].api))
