@@ -13,7 +13,11 @@ START_GAS = 1500
 """Restoring the pages that the last call wrote and putting the call together take 0.15 ms."""
 
 RESTART_GAS = 10_000
-"""A call that was stopped leaves nothing to restore: the next one needs a new instance, 1 ms. Reserved by every run."""
+"""A call that was stopped, or for which the machine's memory grew, leaves nothing to restore: the next one needs a new
+instance, 1 ms. Reserved by every run."""
+
+GROWTH_GAS = 200
+"""Each 64 KiB by which the memory grew; touching them for the first time takes 10 to 40 µs, and giving them back."""
 
 MESSAGE_GAS = 300
 """Consuming a message at its destination, as `shards.gas` has it; a payment to an account needs no more."""
@@ -44,8 +48,13 @@ _SUBJECT_GAS = {
     Operation.BALANCE: 50,
     Operation.LOG: 0,
     Operation.COMMIT: 500,
+    Operation.HAND_OVER: 0,
 }
-"""On top of ASK_GAS: state touched with its share of the root, a message with its call record, a page of keys."""
+"""On top of ASK_GAS: state touched with its share of the root, a message with its call record, a page of keys. What is
+handed over together is priced by `price_of_all`."""
+
+OVERLAY_KEY_GAS = 1
+"""Of each key that the run has written, when keys are listed: they are looked through."""
 
 REQUEST_BYTE_GAS = 1
 """What is stored, sent or shown, by its length."""
@@ -57,6 +66,11 @@ JOURNAL_BYTE_GAS = 1
 def price_of(operation: Operation, request: bytes) -> int:
     """Gas of one question to the host, whatever its answer."""
     return ASK_GAS + _SUBJECT_GAS[operation] + REQUEST_BYTE_GAS * len(request)
+
+
+def price_of_all(entries: list[tuple[Operation, bytes]]) -> int:
+    """Gas of what is handed over together: as if each had been asked for itself."""
+    return sum([price_of(operation, request) for operation, request in entries])
 
 
 def gas_of(fuel: int) -> int:

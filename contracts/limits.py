@@ -32,11 +32,18 @@ MAX_CALLS = 128
 """Calls that one call makes: a fan-out over every shard of a large network."""
 
 MAX_EVENTS = 64
+TOO_MANY_EVENTS = f"more than {MAX_EVENTS} events between two awaits"
+
 MAX_EVENT_BYTES = 1024
 """Encoded name and data; an event is a line for those who watch, not a store."""
 
 MAX_WRITES = 256
 """Distinct keys written in one stretch; what a block's state root takes on top is then bounded by its gas."""
+
+TOO_MANY_WRITES = f"more than {MAX_WRITES} keys written between two awaits"
+
+MAX_HELD_BYTES = 64 * 1024
+"""Writes and events handed over at once; honest guests hold back half of it."""
 
 MAX_TRANSFERS = 64
 

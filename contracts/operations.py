@@ -29,16 +29,25 @@ class Operation(IntEnum):
     """str -> nothing."""
     COMMIT = 9
     """[continues, [[numbers, early], ...]] -> JSON of [height, time_ms, replies], or nothing: the call is suspended."""
+    HAND_OVER = 10
+    """PUTs and EMITs that were held back, each as its byte, four bytes of its request's length, its request -> nothing.
+    """
 
 
 BYTES: Final = "latin-1"
 """How bytes cross the boundary, see machine.wit. Anything else in a guest's string becomes a question mark."""
+
+COMPLETED: Final = b"\0"
+"""Begins what `run` returns when the method did: then four bytes of the result's length, the result, what is handed
+over. Zero begins no other output, as those are encoded lists."""
 
 DONE: Final = 0
 DECLINED: Final = 1
 
 HIDDEN: Final = "\0"
 """Keys that begin with it belong to the API (locks); `keys` does not list them."""
+
+VIEW_REFUSAL: Final = "a view cannot {}; remove @view from the method"
 
 FILENAME: Final = "contract.py"
 """What tracebacks call the contract's source."""

@@ -8,8 +8,10 @@ from functools import lru_cache
 
 from contracts import gas as prices
 from contracts import limits
+from contracts.checking import checked
+from contracts.operations import Operation
 from contracts.outcomes import CONTRACT_NAME, Event, OutgoingCall, Transfer, Wait, is_contract_name
-from contracts.values import MAX_VALUE_BYTES, BadValue, Value, decode, encode
+from contracts.values import MAX_VALUE_BYTES, BadValue, Value, encode
 from primitives.addresses import parse_address
 from primitives.amounts import MAX_AMOUNT, Amount, AmountBytes, pack_amount
 from primitives.errors import Refused
@@ -22,6 +24,10 @@ KNOWN_ADDRESSES = 4096
 """Checksums remembered: verifying one takes 0.1 ms, and contracts pay the same accounts again."""
 
 _NO_ARGUMENTS = encode([])
+
+_HELD = {int(operation): operation for operation in (Operation.PUT, Operation.EMIT)}
+_HELD_HEAD = 5
+"""See `Operation.HAND_OVER`."""
 
 
 class Declined(Exception):
@@ -52,6 +58,21 @@ def read_put(request: bytes) -> tuple[bytes, bytes | None]:
         return read_key(key), None
     _decoded(value, MAX_VALUE_BYTES)
     return read_key(key), value
+
+
+def read_held(request: bytes) -> list[tuple[Operation, bytes]]:
+    """The writes and events that were held back; `Declined` when it is anything else."""
+    if len(request) > limits.MAX_HELD_BYTES:
+        raise Declined("LimitExceeded", f"more than {limits.MAX_HELD_BYTES} bytes handed over at once")
+    entries, at = [], 0
+    while at < len(request):
+        operation = _HELD.get(request[at])
+        start = at + _HELD_HEAD
+        at = start + int.from_bytes(request[at + 1 : start], "big")
+        if operation is None or at > len(request):
+            raise Declined("ContractError", "what was handed over is no list of writes and events")
+        entries.append((operation, request[start:at]))
+    return entries
 
 
 def read_keys(request: bytes) -> tuple[bytes, bytes, int]:
@@ -167,7 +188,7 @@ def read_event(request: bytes) -> Event:
 def read_commit(request: bytes) -> tuple[bool, tuple[Wait, ...]]:
     """Whether a coroutine can go on, and what the others wait for. What is not that comes from a tampered guest."""
     try:
-        decoded = decode(request, max_bytes=MAX_REQUEST_BYTES)
+        decoded = checked(request, max_bytes=MAX_REQUEST_BYTES)
     except BadValue:
         decoded = None
     match decoded:
@@ -188,7 +209,7 @@ def _wait(item: Value) -> Wait | None:
 
 def _decoded(raw: bytes, max_bytes: int) -> Value:
     try:
-        return decode(raw, max_bytes=max_bytes)
+        return checked(raw, max_bytes=max_bytes)
     except BadValue as error:
         raise Declined("LimitExceeded" if len(raw) > max_bytes else "ContractError", str(error)) from None
 

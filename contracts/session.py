@@ -4,16 +4,15 @@ The guest is not trusted. It may ask anything at any time; what it asks is check
 own storage and from its own balance, and is answered from the journal as long as the run repeats earlier stretches.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 import msgspec
 
 from contracts import gas, limits, requests
-from contracts.operations import DECLINED, DONE, HIDDEN, Operation
+from contracts.operations import DECLINED, DONE, HIDDEN, VIEW_REFUSAL, Operation
 from contracts.outcomes import (
     Effects,
     Event,
@@ -110,16 +109,6 @@ class Session:
         self._answered = 0
         self._calls_before = 0
         self._log_bytes = 0
-        self._handlers: Final[dict[Operation, Callable[[bytes], bytes]]] = {
-            Operation.GET: self._get,
-            Operation.PUT: self._put,
-            Operation.KEYS: self._keys,
-            Operation.CALL: self._call,
-            Operation.TRANSFER: self._transfer,
-            Operation.EMIT: self._emit,
-            Operation.BALANCE: self._balance,
-            Operation.LOG: self._print,
-        }
 
     @property
     def replaying(self) -> bool:
@@ -136,14 +125,13 @@ class Session:
         """
         if self._suspended:
             raise Stop("protocol", "the guest went on after it had suspended")
-        try:
-            operation = Operation(code)
-        except ValueError:
-            raise Stop("protocol", f"the guest asked for operation {code}") from None
+        operation = _OPERATIONS.get(code)
+        if operation is None:
+            raise Stop("protocol", f"the guest asked for operation {code}")
         if self.replaying:
             self._meter.charge(gas.REPLAY_ASK_GAS)
         else:
-            self._meter.charge(gas.price_of(operation, request))
+            self._meter.charge(_price_of(operation, request))
         if operation is Operation.COMMIT:
             return self._commit(request)
         self._asked.append(bytes((code,)) + len(request).to_bytes(4, "big") + request)
@@ -162,12 +150,13 @@ class Session:
         session._calls_before = self._calls_before
         return session
 
-    def finish(self) -> None:
-        """Commit the last stretch: the method returned."""
+    def finish(self, held: bytes = b"") -> None:
+        """Commit the last stretch: the method returned, with what was held back, which is paid for."""
         if self._suspended:
             raise Stop("protocol", "the guest returned after it had suspended")
         if self.replaying:
             raise Stop("replay_diverged", "the call ended in a stretch that had suspended before")
+        self._take_over(held)
         self._merge()
 
     @property
@@ -194,7 +183,7 @@ class Session:
         recorded = self._recorded()
         if recorded is None or recorded[:1] == bytes((DONE,)):
             try:
-                answer = bytes((DONE,)) + self._handlers[operation](request)
+                answer = bytes((DONE,)) + self._HANDLERS[operation](self, request)
             except Declined as declined:
                 answer = bytes((DECLINED,)) + encode([declined.error, declined.text])
         if recorded is not None:
@@ -237,7 +226,7 @@ class Session:
             height, time_ms = self._invocation.height, self._invocation.time_ms
             replies = self._replies()
         # JSON, because its reader is in C in the guest, where a replay begins as many stretches as there were.
-        return json.dumps([height, time_ms, [reply.listed() for reply in replies]]).encode()
+        return msgspec.json.encode([height, time_ms, [reply.listed() for reply in replies]])
 
     def _digest(self) -> Hash:
         return Hash(sha256(b"".join(self._asked)).digest())
@@ -291,18 +280,20 @@ class Session:
         self._refuse_in_view("write")
         key, value = requests.read_put(request)
         if key not in self.pending.writes and len(self.pending.writes) >= limits.MAX_WRITES:
-            raise Declined("LimitExceeded", f"more than {limits.MAX_WRITES} keys written between two awaits")
+            raise Declined("LimitExceeded", limits.TOO_MANY_WRITES)
         self.pending.writes[key] = value
         return b""
 
     def _keys(self, request: bytes) -> bytes:
         prefix, after, limit = requests.read_keys(request)
-        overlay = {**self._committed.writes, **self.pending.writes}
+        layers = (self._committed.writes, self.pending.writes)
+        self._meter.charge(gas.OVERLAY_KEY_GAS * sum(map(len, layers)))
         # Hidden keys sort first and are the host's to leave out.
         floor = max(after, HIDDEN.encode() + b"\xff")
-        stored = self._world.keys(self._invocation.contract, prefix, floor, limit + len(overlay))
-        found = {key for key in stored if overlay.get(key, b"") is not None}
-        found |= {key for key, value in overlay.items() if value is not None and key.startswith(prefix) and key > floor}
+        overlay = {k: value for layer in layers for k, value in layer.items() if k > floor and k.startswith(prefix)}
+        deleted = {key for key, value in overlay.items() if value is None}
+        stored = self._world.keys(self._invocation.contract, prefix, floor, limit + len(deleted))
+        found = (overlay.keys() | set(stored)) - deleted
         return encode([key.decode() for key in sorted(found)[:limit]], max_bytes=1 << 20)
 
     def _call(self, request: bytes) -> bytes:
@@ -341,10 +332,19 @@ class Session:
     def _balance(self, _request: bytes) -> bytes:
         return encode(self._held())
 
+    def _take_over(self, request: bytes) -> bytes:
+        """Writes and events that the guest has held back. It has refused what is not allowed at the line at fault."""
+        try:
+            for operation, held in requests.read_held(request):
+                self._HANDLERS[operation](self, held)
+        except Declined as declined:
+            raise Stop("protocol", f"the guest handed over what it had to refuse: {declined.text}") from None
+        return b""
+
     def _emit(self, request: bytes) -> bytes:
         self._refuse_in_view("emit")
         if len(self.pending.events) >= limits.MAX_EVENTS:
-            raise Declined("LimitExceeded", f"more than {limits.MAX_EVENTS} events between two awaits")
+            raise Declined("LimitExceeded", limits.TOO_MANY_EVENTS)
         self.pending.events.append(requests.read_event(request))
         return b""
 
@@ -356,4 +356,38 @@ class Session:
 
     def _refuse_in_view(self, verb: str) -> None:
         if self._read_only:
-            raise Declined("NotAllowed", f"a view cannot {verb}; remove @view from the method")
+            raise Declined("NotAllowed", VIEW_REFUSAL.format(verb))
+
+    _HANDLERS: ClassVar[dict[Operation, "Callable[[Session, bytes], bytes]"]] = {
+        Operation.GET: _get,
+        Operation.PUT: _put,
+        Operation.KEYS: _keys,
+        Operation.CALL: _call,
+        Operation.TRANSFER: _transfer,
+        Operation.EMIT: _emit,
+        Operation.BALANCE: _balance,
+        Operation.LOG: _print,
+        Operation.HAND_OVER: _take_over,
+    }
+
+
+_OPERATIONS: Final = {int(operation): operation for operation in Operation}
+
+
+def _price_of(operation: Operation, request: bytes) -> int:
+    if operation is not Operation.HAND_OVER:
+        return gas.price_of(operation, request)
+    return held_price(request)
+
+
+def held_price(request: bytes) -> int:
+    """Gas of what was held back.
+
+    Raises:
+        Stop: it is malformed.
+
+    """
+    try:
+        return gas.price_of_all(requests.read_held(request))
+    except Declined as declined:
+        raise Stop("protocol", declined.text) from None

@@ -57,7 +57,12 @@ def encode(value: object, *, max_bytes: int = MAX_VALUE_BYTES) -> bytes:
 
     """
     out = bytearray()
-    _write(value, out, max_bytes, MAX_VALUE_DEPTH)
+    writer = _WRITERS.get(type(value))
+    if writer is None:
+        raise BadValue(_advice(value))
+    writer(value, out, max_bytes, MAX_VALUE_DEPTH)
+    if len(out) > max_bytes:
+        raise BadValue(f"longer than {max_bytes} bytes when written")
     return bytes(out)
 
 
@@ -79,6 +84,8 @@ def read(raw: bytes, *, max_bytes: int = MAX_VALUE_BYTES) -> Value:
     if len(raw) > max_bytes:
         raise BadValue(f"{len(raw)} bytes, the limit is {max_bytes}")
     try:
+        if 0xCC <= raw[0] <= 0xCF and len(raw) == 1 + (1 << (raw[0] - 0xCC)):
+            return int.from_bytes(raw[1:], "big")
         value, end = _read(raw, 0, MAX_VALUE_DEPTH)
     except (IndexError, UnicodeDecodeError) as error:
         raise BadValue(f"malformed: {error}") from None
@@ -106,16 +113,17 @@ def _write_bool(value: bool, out: bytearray, _room: int, _depth: int) -> None:  
 
 
 def _write_integer(value: int, out: bytearray, _room: int, _depth: int) -> None:
-    if 0 <= value < 0x80:
-        out.append(value)
+    if 0 <= value <= 0xFFFF_FFFF_FFFF_FFFF:
+        if value < 0x80:
+            out.append(value)
+        else:
+            width = _WIDTHS[(value.bit_length() - 1) >> 3]
+            out.append(0xCC + width)
+            out += value.to_bytes(1 << width, "big")
     elif -0x20 <= value < 0:
         out.append(0x100 + value)
     elif value.bit_length() > MAX_INTEGER_BITS:
         raise BadValue(f"an integer of {value.bit_length()} bits; at most {MAX_INTEGER_BITS} are kept")
-    elif 0 <= value < 1 << 64:
-        width = _WIDTHS[(value.bit_length() - 1) >> 3]
-        out.append(0xCC + width)
-        out += value.to_bytes(1 << width, "big")
     elif -(1 << 63) <= value < 0:
         width = _WIDTHS[(~value).bit_length() >> 3]
         out.append(0xD0 + width)
@@ -157,8 +165,9 @@ def _write_list(value: "list[object] | tuple[object, ...]", out: bytearray, room
     _check_length(len(value), out, room)
     _check_depth(depth)
     _write_count(out, len(value), 0x90, (0xDC, 0xDD))
+    depth -= 1
     for item in value:
-        _write(item, out, room, depth - 1)
+        _write(item, out, room, depth)
 
 
 def _write_dict(value: dict[object, object], out: bytearray, room: int, depth: int) -> None:

@@ -4,15 +4,16 @@ from collections.abc import Callable, Coroutine
 from types import CoroutineType, TracebackType
 from typing import Any, Self, TypeVar, cast
 
+from contracts import limits
 from contracts.operations import HIDDEN, Operation
 from contracts.values import MAX_VALUE_BYTES, Data, encode, read
-from ostraka_contract.errors import ContractError, Locked
+from ostraka_contract.errors import ContractError, LimitExceeded, Locked
 from ostraka_contract.scheduler import Block, Call, Execution, Gather, Lease, Message, Task
 
 Method = TypeVar("Method", bound=Callable[..., Any])
 
-MAX_KEY_BYTES = 256
-"""Of a storage key in UTF-8: a name with an address and an item number in it."""
+_PAIR = b"\x92"
+"""Head of an encoded list of two."""
 
 DEFAULT_DEADLINE_S = 60
 """Block time at the destination: hundreds of blocks, and soon enough for a person who waits."""
@@ -156,7 +157,12 @@ def self_balance() -> int:
 
 def emit(name: str, **data: Data) -> None:
     """Record an event for whoever watches; it cannot be read back by contracts."""
-    running().ask(Operation.EMIT, encode([name, data]))
+    if type(name) is not str or not 0 < len(name) <= limits.MAX_NAME_LENGTH:
+        raise LimitExceeded(f"the name of an event has 1 to {limits.MAX_NAME_LENGTH} characters")
+    encoded = encode(data)
+    if len(encoded) > limits.MAX_EVENT_BYTES:
+        raise LimitExceeded(f"an event's data of more than {limits.MAX_EVENT_BYTES} bytes")
+    running().ask(Operation.EMIT, _PAIR + encode(name) + encoded)
 
 
 def log(*values: object, sep: str = " ", end: str = "") -> None:
@@ -229,8 +235,8 @@ def _key(key: str, prefix: str = "") -> bytes:
     if type(key) is not str:
         raise TypeError(f"a storage key is a str, not {type(key).__name__}")
     raw = (prefix + key).encode()
-    if not key or len(raw) > MAX_KEY_BYTES or (not prefix and key.startswith(HIDDEN)):
-        raise ValueError(f"a storage key has 1 to {MAX_KEY_BYTES} bytes and does not begin with NUL")
+    if not key or len(raw) > limits.MAX_KEY_BYTES or (not prefix and key.startswith(HIDDEN)):
+        raise ValueError(f"a storage key has 1 to {limits.MAX_KEY_BYTES} bytes and does not begin with NUL")
     return raw
 
 

@@ -15,6 +15,7 @@ from contracts.replaying import NoLedger, check_source
 from contracts.session import Session, Stop
 from contracts.values import Value, read
 from ostraka_contract.api import run_as
+from ostraka_contract.buffer import Buffer
 from ostraka_contract.scheduler import Block, Execution, Message
 from primitives.amounts import unpack_amount
 
@@ -65,12 +66,15 @@ def replay_here(record: Invocation, source: str, filename: str = FILENAME) -> An
         trace=record.trace_id.hex(),
         call=record.call_id.hex(),
     )
-    session = Session(record, NoLedger(source), Unlimited(), read_only=False)
-    execution = Execution(session, message, Block(start.height, start.time_ms))
+    exec(compile(source, filename, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the code to debug
+    method = getattr(module, record.method)
+    read_only = hasattr(method, "__ostraka_view__")
+    session = Session(record, NoLedger(source), Unlimited(), read_only=read_only)
+    host = Buffer(session, read_only=read_only)
+    execution = Execution(host, message, Block(start.height, start.time_ms))
     try:
         with run_as(execution):
-            exec(compile(source, filename, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the code to debug
-            return _call(execution, getattr(module, record.method), record.arguments)
+            return _call(execution, method, record.arguments)
     except Stop as stop:
         raise Diverged(str(stop)) from None
 

@@ -10,8 +10,7 @@ the double (`ostraka_contract.testing`), where its coroutines simply stay alive.
 
 import json
 from collections.abc import Coroutine, Generator, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from contracts.operations import BYTES, DECLINED, REPLY_OK, REPLY_UNKNOWN, Operation
 from contracts.values import encode, read
@@ -27,8 +26,7 @@ class Host(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(NamedTuple):
     """Why this method runs."""
 
     sender: str
@@ -45,8 +43,7 @@ class Message:
     """Hex id of this call."""
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """The block that this stretch is executed in."""
 
     height: int
@@ -59,8 +56,7 @@ class Block:
         return self.time_ms // 1000
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(NamedTuple):
     """What a coroutine yields: it continues when all `items` are done, or, when `early`, as soon as one has failed."""
 
     items: "tuple[Call | Task, ...]"
@@ -164,8 +160,7 @@ def _result_or_error(item: "Call | Task") -> Any:
         return error
 
 
-@dataclass(frozen=True)
-class Lease:
+class Lease(NamedTuple):
     """A lock held by this call until `until_ms` of block time."""
 
     key: str

@@ -7,7 +7,7 @@ image has. Instances may be made ahead (`warm`), while nothing waits. What is ke
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from wasmtime import Engine, Store, WasmtimeError
 from wasmtime.component import Component, Linker
@@ -15,7 +15,7 @@ from wasmtime.component import Component, Linker
 from contracts import limits
 from contracts.gas import FUEL_PER_GAS, gas_of
 from contracts.machine.crossing import Answering, Ask, Export, Import, Tank
-from contracts.machine.restoring import Restorer, Snapshot
+from contracts.machine.restoring import MachineUnfit, Restorer, Snapshot
 from contracts.operations import BYTES
 from contracts.session import GasExhausted, Trapped
 from primitives.errors import InvariantViolated
@@ -31,6 +31,9 @@ COUNTED: Final = 1024
 
 OUT_OF_FUEL: Final = "all fuel consumed"
 """What the engine's error says, in the version that the machine is pinned to."""
+
+_ATTEMPTS: Final = 4
+"""An instance's memory is not found when another one's, at the same place, was given up just then."""
 
 _LINKING_FUEL: Final = 1 << 32
 """For the image's own start; the call's fuel is set afterwards."""
@@ -59,9 +62,18 @@ class Instance:
                 raise LookupError(f"the image exports no {name}")
             self.exports[name] = Export(function)
         new = restorer.memories() - others
-        self.memory: Final = next(iter(new)) if len(new) == 1 else None
-        if self.memory is not None:
-            restorer.remember(self.memory)
+        self.memory: Final = restorer.remember(*new) if len(new) == 1 else None
+        """None where it cannot be seen."""
+
+
+class Ran(NamedTuple):
+    """What came of a call."""
+
+    result: bytes | None
+    """None: the gas ran out."""
+    gas: int
+    growth: int
+    """See `Restorer.growth`; the instance is not used again then."""
 
 
 @dataclass(slots=True)
@@ -93,7 +105,7 @@ class Chamber:
     def warm(self, count: int) -> None:
         """Have `count` instances ready."""
         while len(self._ready) < count:
-            self._ready.insert(0, Instance(self._engine, self._linker, self._component, self._restorer))
+            self._ready.insert(0, self._new_instance())
 
     def compile(self, source: bytes, *, gas: int, ask: Ask) -> tuple[bytes | None, int]:
         """Compile: the result and the gas taken, or None and all of `gas` when that ran out.
@@ -113,7 +125,7 @@ class Chamber:
         self._give_back(instance)
         return result
 
-    def call(self, code_hash: bytes, code: bytes, request: bytes, *, gas: int, ask: Ask) -> tuple[bytes | None, int]:
+    def call(self, code_hash: bytes, code: bytes, request: bytes, *, gas: int, ask: Ask) -> "Ran":
         """Call a contract that can be loaded; as `compile`, the gas of loading not included.
 
         Raises:
@@ -128,13 +140,14 @@ class Chamber:
         else:
             self._homes.move_to_end(code_hash)
             instance = self._at_home(home)
-        result = self._execute(instance, "run", request, gas=gas, ask=ask)
+        result, used = self._execute(instance, "run", request, gas=gas, ask=ask)
+        growth = 0 if instance.memory is None else self._restorer.growth(instance.memory)
         if home is None:
             self._give_back(instance)
         elif instance.clean and instance.memory is not None:
             restored = self._restorer.restore(instance.memory, home.snapshot)
             home.instance = instance if restored else None
-        return result
+        return Ran(result, used, growth)
 
     def left(self) -> int:
         """See `Meter`."""
@@ -153,6 +166,14 @@ class Chamber:
     def used_before(self, gas: int) -> int:
         """Gas taken so far from the running call's `gas`."""
         return gas if self._tank is None else gas_of(gas * FUEL_PER_GAS - self._tank.read())
+
+    def _new_instance(self) -> Instance:
+        """An instance whose memory can be seen, if the system lets memory be seen."""
+        for _ in range(_ATTEMPTS):
+            instance = Instance(self._engine, self._linker, self._component, self._restorer)
+            if instance.memory is not None or not self._restorer.sees_memory:
+                return instance
+        raise MachineUnfit("the memory of an instance cannot be found; is /proc mounted?")
 
     def _fresh(self) -> Instance:
         self.warm(1)

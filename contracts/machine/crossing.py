@@ -42,8 +42,22 @@ _set_fuel: Final = _imported("wasmtime_context_set_fuel", _ADDRESS, _ADDRESS, ct
 _get_fuel: Final = _imported("wasmtime_context_get_fuel", _ADDRESS, _ADDRESS, _ADDRESS)
 _string_at: Final = ctypes.string_at
 
+_Callback: Final = ctypes.CFUNCTYPE(_ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _SIZE, _ADDRESS, _SIZE)
+"""Addresses as plain numbers: an object made for each pointer takes as long as the answer."""
 
-_forget: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _data: None)
+_Finalizer: Final = ctypes.CFUNCTYPE(None, _ADDRESS)
+_add_function: Final = _imported(
+    "wasmtime_component_linker_instance_add_func",
+    _ADDRESS,
+    _ADDRESS,
+    ctypes.c_char_p,
+    _SIZE,
+    _Callback,
+    _ADDRESS,
+    _Finalizer,
+)
+
+_forget: Final = _Finalizer(lambda _data: None)
 """There is nothing to free with a callback."""
 
 
@@ -117,8 +131,7 @@ class Answering:
 
     def asked(self, *details: Any) -> int:
         """The engine's callback: environment, context, type, arguments and their number, results and theirs."""
-        arguments = ctypes.addressof(details[3].contents)
-        result = ctypes.addressof(details[5].contents)
+        arguments, result = details[3], details[5]
         try:
             if self._answer is None:
                 raise LookupError("the image asked while it runs for nobody")
@@ -137,12 +150,10 @@ class Import:
     """A function that the image imports, answered by the host; kept for as long as the linker is used."""
 
     def __init__(self, root: LinkerInstance, name: str, answering: Answering) -> None:
-        self._callback: Final = _ffi.wasmtime_component_func_callback_t(answering.asked)
+        self._callback: Final = _Callback(answering.asked)
         raw = name.encode()
-        error = _ffi.wasmtime_component_linker_instance_add_func(
-            root.ptr(), ctypes.create_string_buffer(raw), len(raw), self._callback, None, _forget
-        )
-        _raise(ctypes.cast(error, _ADDRESS).value)
+        instance = ctypes.cast(root.ptr(), _ADDRESS).value
+        _raise(_add_function(instance, raw, len(raw), self._callback, None, _forget))
 
 
 def _raise(error: int | None) -> None:

@@ -1,14 +1,16 @@
 """The machine in this process: compiles contracts and runs batches of calls, one after the other, in order."""
 
-import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final, NoReturn
 
+import msgspec
+
 from contracts import gas, limits
-from contracts.operations import BYTES
+from contracts.checking import checked
+from contracts.operations import BYTES, COMPLETED
 from contracts.outcomes import (
     Compilation,
     Compiled,
@@ -28,9 +30,9 @@ from contracts.outcomes import (
 from contracts.port import MachineIdentity, Settle, World
 from contracts.runtime import image
 from contracts.runtime.identity import installed_identity
-from contracts.session import Session, Stop, Trapped
+from contracts.session import Session, Stop, Trapped, held_price
 from contracts.tracebacks import format_traceback
-from contracts.values import BadValue, Value, decode
+from contracts.values import BadValue, Value
 from primitives.amounts import unpack_amount
 from primitives.errors import InvariantViolated
 from primitives.identifiers import Hash
@@ -45,6 +47,9 @@ COMPILE_GAS = 5_000_000
 """What compiling the longest source may take; a restarted validator compiles again, so it is no one's limit to set."""
 
 _MAX_OUTPUT_BYTES: Final = 1 << 20
+_RESULT_AT: Final = 5
+"""See `operations.COMPLETED`."""
+
 _NOTHING: Final = Effects((), (), (), ())
 
 
@@ -147,7 +152,7 @@ class LocalMachine:
         if raw is None:
             return Rejected("compiling took more gas than there was", 0, min(keeping + used, gas_limit + keeping)), None
         used += keeping
-        match decode(raw, max_bytes=_MAX_OUTPUT_BYTES):
+        match checked(raw, max_bytes=_MAX_OUTPUT_BYTES):
             case ["rejected", str(text), int(line)]:
                 return Rejected(text[: limits.MAX_ERROR_LENGTH], line, used), None
             case ["compiled", bytes(marshalled), list(listed)] if len(marshalled) <= limits.MAX_CODE_BYTES:
@@ -172,7 +177,7 @@ class LocalMachine:
             return f"its module stops the machine: {trapped}", 0, trapped.gas_used
         if raw is None:
             return f"its module takes more than {limits.MAX_LOAD_GAS} gas to run", 0, used
-        match decode(raw, max_bytes=_MAX_OUTPUT_BYTES):
+        match checked(raw, max_bytes=_MAX_OUTPUT_BYTES):
             case ["loaded"]:
                 return "", 0, used
             case ["failed", str(error), str(text), list(frames), str()]:
@@ -191,29 +196,35 @@ class Run:
         self._chamber: Final = chamber
         self._invocation: Final = invocation
         self._code: Final = code
+        self._read_only: Final = read_only
         self._session: Final = Session(invocation, world, chamber, read_only=read_only)
         self._limit: Final = invocation.gas - code.start_gas - gas.RESTART_GAS
         self._used = 0
+        self._restart = 0
+        """Gas for the instance that the next call needs."""
 
     def outcome(self) -> Outcome:
         """Run it."""
         code, call = self._code, self._invocation
         try:
-            raw, self._used = self._chamber.call(
+            raw, self._used, growth = self._chamber.call(
                 call.code_hash, code.marshalled, self._request(), gas=self._limit, ask=self._ask
             )
         except Stop as stop:
-            self._used += gas.RESTART_GAS
+            self._restart = gas.RESTART_GAS
             return self._failed(stop.kind, "", str(stop))
         except Trapped as trapped:
-            self._used = trapped.gas_used + gas.RESTART_GAS
+            self._used, self._restart = trapped.gas_used, gas.RESTART_GAS
             return self._failed("trap", "", str(trapped))
-        if raw is None:
-            self._used += gas.RESTART_GAS
-            session = self._session
-            return OutOfGas(self._cost(), session.effects, tuple(session.log), session.journal, session.last)
+        if growth:
+            self._used, self._restart = self._used + growth * gas.GROWTH_GAS, gas.RESTART_GAS
+        if raw is None or self._used > self._limit:
+            return self._out_of_gas()
         try:
-            return self._read(decode(raw, max_bytes=_MAX_OUTPUT_BYTES))
+            if raw[:1] == COMPLETED:
+                end = _RESULT_AT + int.from_bytes(raw[1:_RESULT_AT], "big")
+                return self._completed(raw[_RESULT_AT:end], raw[end:])
+            return self._read(checked(raw, max_bytes=_MAX_OUTPUT_BYTES))
         except BadValue:
             return self._failed("protocol", "", "what the run returned cannot be read")
         except Stop as stop:
@@ -230,7 +241,7 @@ class Run:
         call = self._invocation
         # A replay begins in the block that the call began in.
         start = call.journal[0] if call.journal else call
-        return json.dumps(
+        return msgspec.json.encode(
             [
                 call.method,
                 call.arguments.decode(BYTES),
@@ -242,17 +253,24 @@ class Run:
                 call.call_id.hex(),
                 start.height,
                 start.time_ms,
+                self._read_only,
             ]
-        ).encode()
+        )
+
+    def _completed(self, result: bytes, held: bytes) -> Outcome:
+        """The method returned; what the guest held back is paid for and taken over."""
+        session = self._session
+        last = session.last
+        checked(result)
+        self._used += held_price(held)
+        if self._used > self._limit:
+            return self._out_of_gas()
+        session.finish(held)
+        return Completed(self._cost(), session.effects, tuple(session.log), session.journal, last, result)
 
     def _read(self, output: Value) -> Outcome:
         session, call = self._session, self._invocation
         match output:
-            case ["completed", bytes(result)]:
-                last = session.last
-                session.finish()
-                decode(result)
-                return Completed(self._cost(), session.effects, tuple(session.log), session.journal, last, result)
             case ["suspended"] if session.waits:
                 return Suspended(self._cost(), session.effects, tuple(session.log), session.journal, session.waits)
             case ["failed", str(error), str(text), list(frames), str(remote)]:
@@ -263,10 +281,15 @@ class Run:
             case _:
                 return self._failed("protocol", "", "what the run returned is no outcome")
 
+    def _out_of_gas(self) -> OutOfGas:
+        self._used, self._restart = self._limit, gas.RESTART_GAS
+        session = self._session
+        return OutOfGas(self._cost(), session.effects, tuple(session.log), session.journal, session.last)
+
     def _cost(self) -> Cost:
         """What was set aside for calls that are not made, because their stretch is undone, was not used either."""
         session = self._session
-        total = self._code.start_gas + self._used
+        total = self._code.start_gas + self._used + self._restart
         return Cost(total - session.gas_set_aside, session.gas_sent)
 
     def _failed(self, kind: str, error: str, message: str, traceback: str = "") -> Failed:

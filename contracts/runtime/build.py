@@ -26,10 +26,12 @@ COMPONENTIZE_PY = "0.25.1"
 
 SOURCES = (
     "contracts/__init__.py",
+    "contracts/limits.py",
     "contracts/operations.py",
     "contracts/values.py",
     "ostraka_contract/__init__.py",
     "ostraka_contract/api.py",
+    "ostraka_contract/buffer.py",
     "ostraka_contract/errors.py",
     "ostraka_contract/scheduler.py",
 )

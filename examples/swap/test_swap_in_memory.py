@@ -72,6 +72,12 @@ def test_a_shard_that_halts_in_the_middle_delays_the_swap_and_loses_nothing() ->
     shards.settle()
     assert accepted.result() is True
     assert swap.view("owed", 1, "silver", "alice") == 70
+    shards.halted.add(1)
+    too_early = swap.send("collect", 1, "silver", "alice", sender="carol")
+    shards.wait(61)
+    shards.halted.clear()
+    shards.settle()
+    assert (too_early.result(), swap.view("owed", 1, "silver", "alice")) == (0, 70)
     collected = [swap.send("collect", 1, "silver", "alice", sender="carol") for _ in range(2)]
     shards.settle()
     assert [ticket.result() for ticket in collected] == [70, 0]

@@ -1,5 +1,6 @@
 """The relay's own small HTTP interface: which lanes work and why not, health, metrics. It can change nothing."""
 
+import asyncio
 import socket
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -11,6 +12,7 @@ from aiohttp.typedefs import Handler
 from primitives.identifiers import ShardId
 from relay.links import LaneReport, islands
 from relay.service.shell import RelayShell
+from shards.node.http_listener import serve_on
 
 LOCAL_NAMES: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
 """What a browser may call us: a page of a stranger's that resolves to this machine is not served."""
@@ -74,14 +76,17 @@ class RelayHttp:
         application.router.add_get("/readyz", self._ready)
         application.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        self._server: asyncio.Server | None = None
 
     async def start(self, bound: socket.socket) -> None:
         """Listen."""
         await self._runner.setup()
-        await web.SockSite(self._runner, bound).start()
+        self._server = await serve_on(self._runner, bound)
 
     async def close(self) -> None:
         """Stop listening and end what is open."""
+        if self._server is not None:
+            self._server.close()
         await self._runner.cleanup()
 
     async def _links(self, _request: web.Request) -> web.Response:

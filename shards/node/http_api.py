@@ -1,8 +1,9 @@
 """The HTTP server of a validator: every operation behind one guard, on one socket."""
 
+import asyncio
 import socket
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
@@ -11,12 +12,14 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from shards.node import http_calls, http_chain, http_contracts, http_events, http_streams, http_transactions
 from shards.node.api_types import MAX_BODY_BYTES
 from shards.node.faults import BadConfiguration
+from shards.node.http_docs import STYLE, docs_page
 from shards.node.http_guard import (
     LOCAL_HOSTS,
     Guard,
     add_security_headers,
     error_response,
 )
+from shards.node.http_listener import serve_on
 from shards.node.http_operations import Operation, not_found
 from shards.node.node import Node
 from shards.node.openapi import openapi_document
@@ -27,6 +30,8 @@ SHUTDOWN_S = 0.5
 KEEP_ALIVE_S = 75.0
 
 TEXT = "text/plain"
+HTML = "text/html"
+CSS = "text/css"
 
 
 async def health(node: Node, _request: web.Request) -> web.StreamResponse:
@@ -55,12 +60,31 @@ async def metrics(node: Node, _request: web.Request) -> web.StreamResponse:
 
 
 async def _unknown(_node: Node, request: web.Request) -> web.StreamResponse:
-    raise not_found(f"there is no {request.method} {request.path[:80]}; /openapi.json lists what there is")
+    resolved = [await resource.resolve(request) for resource in request.app.router.resources()]
+    methods = {method for _, allowed in resolved for method in allowed} - {"*"}
+    if not methods:
+        raise not_found(f"there is no {request.path[:80]}; /docs lists what there is")
+    allowed = ", ".join(sorted(methods))
+    what = f"{request.path[:80]} takes {allowed}, not {request.method[:20]}"
+    response = error_response(405, "method_not_allowed", what, "yours")
+    response.headers["Allow"] = allowed
+    return response
 
 
 async def openapi(_node: Node, _request: web.Request) -> web.StreamResponse:
     """Describe this API."""
-    return web.Response(body=_document(), content_type="application/json")
+    document = msgspec.json.format(msgspec.json.encode(_document()), indent=1)
+    return web.Response(body=document, content_type="application/json")
+
+
+async def docs(_node: Node, _request: web.Request) -> web.StreamResponse:
+    """Describe this API to people."""
+    return web.Response(text=docs_page(_document()), content_type=HTML)
+
+
+async def docs_style(_node: Node, _request: web.Request) -> web.StreamResponse:
+    """How `docs` looks."""
+    return web.Response(text=STYLE, content_type=CSS)
 
 
 OPERATIONS: Final = (
@@ -74,12 +98,13 @@ OPERATIONS: Final = (
     Operation("GET", "/readyz", "readiness", "Connected to a quorum and caught up", readiness, TEXT),
     Operation("GET", "/metrics", "metrics", "Prometheus metrics", metrics, TEXT),
     Operation("GET", "/openapi.json", "openapi", "This document", openapi, "application/json"),
+    Operation("GET", "/docs", "docs", "This document, for people", docs, HTML),
+    Operation("GET", "/docs.css", "docs_style", "How it looks", docs_style, CSS),
 )
 
 
-def _document() -> bytes:
-    document = openapi_document(OPERATIONS, http_chain.VERSION)
-    return msgspec.json.format(msgspec.json.encode(document), indent=1)
+def _document() -> dict[str, Any]:
+    return openapi_document(OPERATIONS, http_chain.VERSION)
 
 
 class HttpApi:
@@ -88,6 +113,7 @@ class HttpApi:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._runner: web.AppRunner | None = None
+        self._server: asyncio.Server | None = None
 
     async def start(self, listener: socket.socket) -> None:
         """Serve on a bound socket. On another address than this machine's own, that address is a valid host too."""
@@ -111,13 +137,15 @@ class HttpApi:
         )
         await self._runner.setup()
         try:
-            await web.SockSite(self._runner, listener).start()
+            self._server = await serve_on(self._runner, listener)
         except OSError as error:
             raise BadConfiguration(f"cannot serve HTTP on {address}: {error.strerror}") from error
 
     async def close(self) -> None:
         """Stop serving."""
         self._node.desk.close()
+        if self._server is not None:
+            self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
         await self._node.views.close()

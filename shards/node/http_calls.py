@@ -1,6 +1,8 @@
 """Calls of contracts: how they stand, and what repeats them elsewhere."""
 
-from typing import Final
+import asyncio
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from aiohttp import web
 
@@ -17,40 +19,49 @@ from shards.node.http_operations import Operation, Parameter, integer_parameter,
 from shards.node.node import Node
 from shards.receipts import RunReceipt, RunState, TransactionReceipt
 
+T = TypeVar("T")
+
 MAX_HEIGHTS: Final = 1_000
-"""Blocks that one answer looks at; a block has at most some 700 runs."""
+"""Blocks that one answer looks at."""
+
+MAX_RUNS: Final = 5_000
+"""Runs in one answer, a megabyte of JSON; those of one block, some 700 at most, are not torn apart."""
 
 
-async def _found(node: Node, request: web.Request) -> CallView:
-    """The call, named by its id or by that of the transaction that made it."""
+async def _found(node: Node, request: web.Request, tell: Callable[[CallView], T]) -> T:
+    """What `tell` says, on a reading thread, of the call that is named by its id or by that of its transaction."""
     wanted = path_id(request)
 
-    def read(reader: Reader) -> CallView | None:
+    def find(reader: Reader) -> CallView | None:
         for _, receipt in receipts_naming(reader, wanted):
             if isinstance(receipt, TransactionReceipt) and receipt.transaction_id == wanted and receipt.call_id:
                 return call_view(reader, CallId(receipt.call_id))
         return call_view(reader, CallId(wanted))
 
-    found = await node.driver.query(read)
-    if found is None:
+    def read(reader: Reader) -> T | None:
+        found = find(reader)
+        return None if found is None else tell(found)
+
+    told = await node.driver.query(read)
+    if told is None:
         raise not_found(f"no contract of shard {node.shard} ran for {wanted.hex()}; it may be another shard's call")
-    return found
+    return told
 
 
 async def call(node: Node, request: web.Request) -> Answer:
     """How a call stands."""
-    return call_answer(await _found(node, request))
+    return await _found(node, request, call_answer)
 
 
 async def record(node: Node, request: web.Request) -> Answer:
     """What is needed to repeat a call."""
-    found = await _found(node, request)
+    found = await _found(node, request, lambda view: view)
     if any(run.note is None for run in found.runs):
         raise Refused("pruned", "this validator no longer has what repeats the call")
     raw = node.core.ledger.get(code_key(found.last.code_hash))
     if raw is None:
         raise Refused("pruned", "the code that ran was replaced since, and no call runs on it any more")
-    return record_answer(found, decode_code(raw).source)
+    return await asyncio.to_thread(record_answer, found, decode_code(raw).source)
 
 
 async def runs(node: Node, request: web.Request) -> Answer:
@@ -60,24 +71,31 @@ async def runs(node: Node, request: web.Request) -> Answer:
 
     def read(reader: Reader) -> api.RunsAnswer:
         height = executed_height(reader)
-        end = min(first + limit, height + 1)
-        found = [
-            api.PlacedRun(
-                height=height,
-                call_id=receipt.call_id.hex(),
-                contract=receipt.contract,
-                method=receipt.method,
-                run=receipt.run,
-                state=RunState(receipt.state).name.lower(),
-                gas_used=receipt.gas_used,
-            )
-            for height in range(first, end)
-            for raw in receipts_at(reader, Height(height))
-            if isinstance(receipt := decode_receipt(raw), RunReceipt)
-        ]
-        return api.RunsAnswer(height=height, runs=found, next=end if end == first + limit else None)
+        found: list[api.PlacedRun] = []
+        for each in range(first, min(first + limit, height + 1)):
+            if len(found) >= MAX_RUNS:
+                return api.RunsAnswer(height=height, runs=found, next=each)
+            found += _runs_at(reader, Height(each))
+        end = first + limit
+        return api.RunsAnswer(height=height, runs=found, next=end if end <= height else None)
 
     return await node.driver.query(read)
+
+
+def _runs_at(reader: Reader, height: Height) -> list[api.PlacedRun]:
+    return [
+        api.PlacedRun(
+            height=height,
+            call_id=receipt.call_id.hex(),
+            contract=receipt.contract,
+            method=receipt.method,
+            run=receipt.run,
+            state=RunState(receipt.state).name.lower(),
+            gas_used=receipt.gas_used,
+        )
+        for raw in receipts_at(reader, height)
+        if isinstance(receipt := decode_receipt(raw), RunReceipt)
+    ]
 
 
 _ID: Final = Parameter("id", "path", "call id, or id of the transaction that made the call", "string")

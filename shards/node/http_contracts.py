@@ -1,5 +1,6 @@
 """Contracts: what is deployed, what it stores, and its methods run as views and estimates on this validator alone."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -40,6 +41,12 @@ SPARE: Final = 2
 AWAITING_SPARE: Final = 10
 """One that awaits repeats what it has done so far at each reply."""
 
+MAX_ASK_BYTES: Final = 12 * MAX_VALUE_BYTES
+"""Of a request with arguments: in JSON a value takes up to eight times the bytes that it has encoded."""
+
+MAX_STORAGE_BYTES: Final = 128 * 1024
+"""Encoded values in one page of storage: a second of a thread at the worst, to read them and write them in JSON."""
+
 _body: Final = msgspec.json.Decoder(api.AskRequest)
 
 
@@ -47,7 +54,7 @@ async def contracts(node: Node, request: web.Request) -> Answer:
     """List contracts in order of their names."""
     after = request.query.get("after", "")
     limit = integer_parameter(request, "limit", DEFAULT_PAGE, low=1, high=MAX_PAGE)
-    names = [name for name in node.snapshots.contracts if name > after][: limit + 1]
+    names = node.snapshots.contracts_after(after, limit + 1)
     ledger = node.core.ledger
     # A contract of the block that is about to be applied has a name and no record yet.
     known = [name for name in names[:limit] if ledger.get(contract_key(name)) is not None]
@@ -76,13 +83,18 @@ async def storage(node: Node, request: web.Request) -> Answer:
     whole = storage_key(found.name, b"")
     raw_keys = [whole + prefix] if prefix > after and ledger.get(whole + prefix) is not None else []
     raw_keys += ledger.keys_between(whole + max(prefix, after), end_of(whole + prefix), limit + 1)
-    entries = [_entry(key[len(whole) :], ledger.get(key) or b"") for key in raw_keys[:limit]]
-    return api.StorageAnswer(
-        contract=found.name,
-        height=ledger.height,
-        entries=entries,
-        next=entries[-1].key if len(raw_keys) > limit else None,
-    )
+    page: list[tuple[bytes, bytes]] = []
+    size = 0
+    for key in raw_keys[:limit]:
+        raw = ledger.get(key) or b""
+        size += len(raw)
+        if size > MAX_STORAGE_BYTES and page:
+            break
+        page.append((key[len(whole) :], raw))
+    height, is_cut = ledger.height, len(raw_keys) > len(page)
+    entries = await asyncio.to_thread(lambda: [_entry(key, raw) for key, raw in page])
+    following = entries[-1].key if is_cut else None
+    return api.StorageAnswer(contract=found.name, height=height, entries=entries, next=following)
 
 
 def _key_bytes(text: str, name: str) -> bytes:
@@ -111,7 +123,7 @@ async def stored(node: Node, request: web.Request) -> Answer:
         height=height,
         key=text,
         found=raw is not None,
-        value=value_json(raw or b""),
+        value=await asyncio.to_thread(value_json, raw or b""),
         encoded=(raw or b"").hex(),
         proof=evidence,
     )
@@ -119,8 +131,15 @@ async def stored(node: Node, request: web.Request) -> Answer:
 
 async def _asked(request: web.Request) -> tuple[api.AskRequest, bytes]:
     """What a view or an estimate is asked for, with its encoded arguments."""
+    body = await request.read()
+    if len(body) > MAX_ASK_BYTES:
+        raise Refused("too_large", f"the body has {len(body)} bytes; arguments are written in {MAX_ASK_BYTES} at most")
+    return await asyncio.to_thread(_read_request, body)
+
+
+def _read_request(body: bytes) -> tuple[api.AskRequest, bytes]:
     try:
-        asked = _body.decode(await request.read())
+        asked = _body.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("bad_request", f"the body is no request for a method: {error}") from None
     if asked.arguments is not None and asked.encoded:
@@ -180,7 +199,7 @@ async def view(node: Node, request: web.Request) -> Answer:
         call = msgspec.structs.replace(plain, height=snapshot.height, time_ms=snapshot.time_ms)
         outcome = await node.views.run(call, world)
     if not asked.proof:
-        return _view_answer(call, outcome)
+        return await asyncio.to_thread(_view_answer, call, outcome)
     if world.has_listed:
         raise _not_provable()
     return await _proved_view(node, found, call, list(world.keys_read))
@@ -209,7 +228,8 @@ async def _proved_view(node: Node, found: Deployed, call: Invocation, keys: list
         if world.has_listed:
             raise _not_provable()
         if not world.missing:
-            return msgspec.structs.replace(_view_answer(call, outcome), proof=proved.evidence())
+            answer = await asyncio.to_thread(_view_answer, call, outcome)
+            return msgspec.structs.replace(answer, proof=proved.evidence())
         keys += world.missing
     raise NotYet("the contract changes faster than the view can be proved; ask again")
 
@@ -244,7 +264,7 @@ async def estimate(node: Node, request: web.Request) -> Answer:
         gas_used=outcome.cost.used,
         gas_sent=outcome.cost.sent,
         suggested_gas=suggested_gas(outcome),
-        calls=[planned_call(each) for each in outcome.effects.calls],
+        calls=await asyncio.to_thread(lambda: [planned_call(each) for each in outcome.effects.calls]),
         failure=failure_view(outcome),
     )
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from contracts.outcomes import Invocation, Outcome, code_hash_of
+from contracts.outcomes import Invocation, Outcome
 from contracts.port import Machine
 from primitives.errors import Refused, invariant
 from primitives.identifiers import Hash, Height, Milliseconds, ShardId
@@ -24,9 +24,6 @@ from shards.node import api_contracts as api
 from shards.node.contract_views import failure_view, result_of
 from shards.node.view_desk import Deployed, asked_run, deployed
 from shards.state import path_of_key
-
-MAX_ENTRIES: Final = 100_000
-"""A view with all the gas there is reads fewer keys than this."""
 
 _SHORTEST_KEY: Final = 3
 """A namespace and the length of the contract's name."""
@@ -131,8 +128,6 @@ def verify_view(
 
 def _proved_values(evidence: api.StateEvidence, certificate: CommitmentCertificate) -> dict[bytes, bytes | None]:
     """Raw keys with their records, None where the proof shows that there is none."""
-    if len(evidence.entries) > MAX_ENTRIES:
-        raise Refused("bad_proof", f"no view reads more than {MAX_ENTRIES} keys")
     values: dict[bytes, bytes | None] = {}
     for entry in evidence.entries:
         key, value = bytes.fromhex(entry.key), None if entry.value is None else bytes.fromhex(entry.value)
@@ -150,10 +145,7 @@ def _deployed(name: str, values: Mapping[bytes, bytes | None]) -> Deployed:
     record = values.get(contract_key(name))
     if record is None or values.get(code_key(decode_contract(record).code_hash)) is None:
         raise Refused("bad_proof", "the contract's record or its code is not among the proved entries")
-    found = deployed(name, values.get)
-    if code_hash_of(found.code.source) != found.record.code_hash:
-        raise Refused("bad_proof", "the proved code is not the contract's")
-    return found
+    return deployed(name, values.get)
 
 
 def _run(machine: Machine, invocation: Invocation, world: ProvedWorld) -> Outcome:

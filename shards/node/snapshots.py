@@ -6,6 +6,7 @@ reader reads the flat state first and then what is kept: if the value was replac
 """
 
 import asyncio
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -118,12 +119,12 @@ class Snapshots:
         self._loop = loop
         self._open: list[Snapshot] = []
         named = contract_key("")[:1]
-        self._contracts = {name for key, _ in ledger.entries() if key[:1] == named and (name := _name_in(key))}
+        self._contracts = sorted(_name_in(key) for key, _ in ledger.entries() if key[:1] == named)
 
-    @property
-    def contracts(self) -> list[str]:
-        """Names of the contracts of this shard, in order."""
-        return sorted(self._contracts)
+    def contracts_after(self, name: str, limit: int) -> list[str]:
+        """Names of contracts of this shard that come after this one, in order, at most `limit`."""
+        first = bisect_right(self._contracts, name)
+        return self._contracts[first : first + limit]
 
     @property
     def contract_count(self) -> int:
@@ -135,9 +136,14 @@ class Snapshots:
         changed = list(keys)
         for key in changed:
             if key[0] == Namespace.CONTRACT:
-                self._contracts.add(_name_in(key))
+                self._learn(_name_in(key))
         for snapshot in self._open:
             snapshot.keep(changed)
+
+    def _learn(self, name: str) -> None:
+        place = bisect_left(self._contracts, name)
+        if self._contracts[place : place + 1] != [name]:
+            self._contracts.insert(place, name)
 
     @contextmanager
     def open(self) -> Iterator[Snapshot]:

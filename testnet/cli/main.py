@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from testnet.cli import code, contracts, faults, looking, money, network, proofs, tools
+from testnet.cli import code, contracts, faults, looking, money, network, observing, proofs, scenarios, tools
 from testnet.cli.usage import RootCommand
 
 app = typer.Typer(
@@ -16,9 +16,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (network, money, contracts, looking, code, proofs, tools):
+for group in (network, money, contracts, looking, code, proofs, tools, observing):
     group.add_to(app)
 app.add_typer(faults.app, name="fault")
+app.add_typer(scenarios.app, name="scenario")
 
 
 def main() -> None:

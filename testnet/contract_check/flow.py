@@ -116,6 +116,8 @@ class Flow(Values):
             case ast.Return():
                 frame.values.append(self.value(node.value, state))
                 frame.returns.append(state)
+                if self._handlers:
+                    self._handlers[-1].append(state.copy())  # what is returned may be an await that raises
             case ast.Raise():
                 self.value(node.exc, state)
                 for effect in state.pending:
@@ -165,11 +167,11 @@ class Flow(Values):
 
     def _try(self, node: ast.Try, state: State) -> State | None:
         entered = [state.copy()]
-        if node.handlers:
-            self._handlers.append(entered)
+        self._handlers.append(entered)
         end = self._block(node.body, state)
-        if node.handlers:
-            self._handlers.pop()
+        self._handlers.pop()
+        if not node.handlers and self._handlers:
+            self._handlers[-1].extend(each.copy() for each in entered)
         ends = [self._block(node.orelse, end)]
         ends.extend(self._block(handler.body, join(entered)) for handler in node.handlers)
         joined = join(ends)

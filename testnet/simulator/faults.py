@@ -63,15 +63,23 @@ class FaultKind(StrEnum):
     ONE_WAY = "one-way"
     """target: link "s0v1>s0v2", which loses everything."""
     LOSSY = "lossy"
-    """target: shard or relay; of what its links carry, `amount` in a thousand is lost."""
+    """target: shard, validator or relay; of what its links carry, `amount` in a thousand is lost."""
     DUPLICATING = "duplicating"
-    """target: shard; `amount` in a thousand arrive twice."""
+    """target: shard, validator or relay; `amount` in a thousand arrive twice."""
     SLOW = "slow"
     """target: validator; what it sends takes up to `amount` ms longer, each message for itself, so order is lost."""
     RELAY_CRASH = "relay-crash"
     """target: relay; dies and restarts from nothing."""
     RELAY_CUT = "relay-cut"
     """target: "r0>s1"; the relay cannot reach that shard."""
+    LATE = "late"
+    """target: link "s0v1>s0v2", on which everything takes `amount` ms longer. Asked for in scenarios, never drawn."""
+    LANE_CUT = "lane-cut"
+    """target: "s0>s2"; no relay fetches what the first sends to the second. Asked for in scenarios, never drawn."""
+
+
+UNDRAWN = frozenset({FaultKind.LATE, FaultKind.LANE_CUT})
+"""Kinds that only scenarios ask for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 A relay has no disk. It dies with all it knows and starts again from nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from consensus.effects import CancelTimer, Note, SetTimer
@@ -62,6 +62,8 @@ class SimulatedRelay:
         self.failure = ""
         self.closed: frozenset[Pair] = frozenset()
         """Lanes that it does not serve, from its next start on."""
+        self.lanes_cut: Mapping[tuple[int, int], int] = {}
+        """Lanes on which nothing can be fetched now, by how many faults there are."""
         self.counts = {"relay crashes": 0, "bundles delivered": 0, "bundles refused": 0}
         self.refusals: dict[str, int] = {}
         self._timers: dict[str, int] = {}
@@ -191,6 +193,8 @@ class SimulatedRelay:
         lane = (effect.source, effect.validator, effect.destination, effect.first)
 
         def read(validator: SimulatedValidator, back: Callable[[Event], None]) -> None:
+            if self.lanes_cut.get((effect.source, effect.destination)):
+                return  # nobody answers: what is asked for never comes
             try:
                 raw = queries.bundle_for(
                     validator.disk, self._context, effect.source, effect.destination, Sequence(effect.first)

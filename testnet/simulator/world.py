@@ -7,6 +7,7 @@ phase pass, and judges. The same production cores run here as in the real proces
 from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from typing import TypeVar
 
 from primitives.identifiers import ShardId, ValidatorIndex
 from primitives.signatures import ED25519, SignatureScheme
@@ -39,6 +40,8 @@ QUIET_MS = 5_000
 """Then, so that every validator has executed the last of it."""
 
 Switch = Callable[[], None]
+
+K = TypeVar("K")
 
 
 class World:
@@ -89,19 +92,25 @@ class World:
                 Customers(settings, shard, rich, self.context, scheme, (self.heap, self.network))
                 for shard in range(settings.shards)
             ]
+        self.lanes_cut: dict[tuple[int, int], int] = {}
+        """How many faults cut each lane."""
+        self._introduce()
+        self._held_down: dict[Name, int] = {}
+        """How many faults keep each validator from being restarted."""
+        self.happened: dict[str, int] = {}
+        for fault in settings.faults or ():
+            self._plan(fault)
+
+    def _introduce(self) -> None:
+        """Let everybody know the others."""
         for relay in self.relays:
-            relay.validators = self.validators
+            relay.validators, relay.lanes_cut = self.validators, self.lanes_cut
         for clients in self.clients:
             clients.validators = self.validators
         for validator in self.validators.values():
             validator.peers = self.validators
             self.judge.disks[validator.name] = validator.disk
             validator.on_crash = partial(self._died, validator)
-        self._held_down: dict[Name, int] = {}
-        """How many faults keep each validator from being restarted."""
-        self.happened: dict[str, int] = {}
-        for fault in settings.faults or ():
-            self._plan(fault)
 
     def run(self) -> SimulationReport:
         """Let it all happen."""
@@ -176,6 +185,11 @@ class World:
             case FaultKind.RELAY_CRASH:
                 relay = next(each for each in self.relays if each.name == fault.target)
                 return relay.crash, partial(self._restart_relay, relay)
+            case FaultKind.LATE:
+                return self._count(self.network.delays_ms, _ends(fault.target), fault.amount)
+            case FaultKind.LANE_CUT:
+                one, other = _ends(fault.target)
+                return self._count(self.lanes_cut, (int(one[1:]), int(other[1:])), 1)
             case _:
                 return self._cut(self._cut_links(fault))
 
@@ -215,13 +229,13 @@ class World:
             relay.start()
 
     def _members(self, target: str) -> list[Name]:
-        if target.startswith("r"):
+        if target.startswith("r") or "v" in target:
             return [target]
         return [validator_name(int(target[1:]), index) for index in range(self.settings.validators)]
 
     def _cut_links(self, fault: Fault) -> list[tuple[Name, Name]]:
         if fault.kind in {FaultKind.ONE_WAY, FaultKind.RELAY_CUT}:
-            sender, receiver = fault.target.split(">")
+            sender, receiver = _ends(fault.target)
             if fault.kind is FaultKind.ONE_WAY:
                 return [(sender, receiver)]
             return [link for name in self._members(receiver) for link in ((sender, name), (name, sender))]
@@ -242,6 +256,12 @@ class World:
 
     def _attribute(self, owner: object, name: str, value: int) -> tuple[Switch, Switch]:
         return partial(setattr, owner, name, value), partial(setattr, owner, name, 0)
+
+    def _count(self, table: dict[K, int], key: K, amount: int) -> tuple[Switch, Switch]:
+        def switch(change: int) -> None:
+            table[key] = table.get(key, 0) + change
+
+        return partial(switch, amount), partial(switch, -amount)
 
     def _table(self, table: dict[Name, int], names: list[Name], amount: int) -> tuple[Switch, Switch]:
         def switch(value: int) -> None:
@@ -302,6 +322,12 @@ class World:
             times = sorted(at for at in times if at >= self.settings.chaos_ms)
             longest = max([longest, *(later - earlier for earlier, later in pairwise(times))])
         return longest
+
+
+def _ends(target: str) -> tuple[Name, Name]:
+    """Both ends of a link or lane."""
+    one, other = target.split(">")
+    return one, other
 
 
 def run_simulation(settings: SimulationSettings) -> SimulationReport:

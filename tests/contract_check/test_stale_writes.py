@@ -229,6 +229,122 @@ STALE = {
             await o.call(1, "c", "m")
             o.put("n", n + 1)  # <- stale-write
         """,
+    "old values taken apart": """
+        async def f():
+            a, *rest = get("a", 0), get("b", 0), get("c", 0)
+            put("a", 0)
+            put("c", 0)
+            await call(1, "c", "m")
+            put("a", a)  # <- stale-write
+            put("c", rest[1])  # <- stale-write
+        """,
+    "an old value kept as an item": """
+        async def f():
+            held = {}
+            held["n"] = get("n", 0)
+            put("n", 0)
+            await call(1, "c", "m")
+            put("n", held["n"])  # <- stale-write
+        """,
+    "a key that a helper makes": """
+        def _key(who):
+            return f"balance/{who}"
+
+        async def f(who):
+            held = get(_key(who), 0)
+            await call(1, "c", "m")
+            put(_key(who), held + 1)  # <- stale-write
+        """,
+    "a key made of what a function returned": """
+        async def f(who):
+            name = who.lower()
+            held = get(f"balance/{name}", 0)
+            await call(1, "c", "m")
+            put(f"balance/{name}", held + 1)  # <- stale-write
+        """,
+    "read before the lock was taken": """
+        async def f():
+            n = get("n", 0)
+            async with lock("n"):
+                n += await call(1, "c", "m")
+                put("n", n)  # <- stale-write
+        """,
+    "bound with an annotation": """
+        async def f():
+            n: int = get("n", 0)
+            put("n", 0)
+            await call(1, "c", "m")
+            put("n", n)  # <- stale-write
+        """,
+    "handed to a helper by keyword": """
+        def _set(*, key, amount):
+            put(key, amount)  # <- stale-write
+
+        async def f():
+            n = get("n", 0)
+            put("n", 0)
+            await call(1, "c", "m")
+            _set(amount=n, key="n")
+        """,
+    "read by one of several coroutines": """
+        async def _ask(shard):
+            seen = get("n", 0)
+            return seen + await call(shard, "c", "m")
+
+        async def f():
+            found = await gather(_ask(1), _ask(2))
+            put("n", sum(found))  # <- stale-write
+        """,
+    "read as a condition of a comprehension": """
+        async def f(shards):
+            await gather(*[call(shard, "c", "m") for shard in shards if get("n")])
+            put("n", 1)  # <- stale-write
+        """,
+    "read as an argument of the call": """
+        async def f():
+            await call(1, "c", "m", get("n", 0))
+            put("n", 0)  # <- stale-write
+        """,
+    "read again in a loop that may have no turn": """
+        async def f(shards):
+            n = get("n", 0)
+            await call(1, "c", "m")
+            for _ in shards:
+                n = get("n", 0)
+            put("n", n + 1)  # <- stale-write
+        """,
+    "in the handler of a returned await": """
+        async def f():
+            n = get("n", 0)
+            try:
+                return await call(1, "c", "m")
+            except CallFailed:
+                put("n", n + 1)  # <- stale-write
+                return None
+        """,
+    "in finally, when every way out returns": """
+        async def f():
+            n = get("n", 0)
+            try:
+                return await call(1, "c", "m")
+            finally:
+                put("n", n + 1)  # <- stale-write
+        """,
+    "after a turn that went on to the next": """
+        async def f(shards):
+            n = get("n", 0)
+            for shard in shards:
+                if shard:
+                    await call(shard, "c", "m")
+                    continue
+            put("n", n + 1)  # <- stale-write
+        """,
+    "read as the condition of a loop": """
+        async def f():
+            while get("open"):
+                await call(1, "c", "m")
+                put("open", False)  # <- stale-write
+        """,
 }
 
 FRESH = {
@@ -391,6 +507,46 @@ FRESH = {
         async def f():
             async with lock("n"):
                 await _work()
+        """,
+    "a helper that makes one key or another": """
+        def _key(left):
+            if left:
+                return "left"
+            return "right"
+
+        async def f():
+            held = get(_key(True), 0)
+            await call(1, "c", "m")
+            put(_key(False), held)
+        """,
+    "a name in the key that was bound anew": """
+        async def f(names):
+            name = names.pop()
+            held = get(f"x/{name}", 0)
+            await call(1, "c", "m")
+            name = names.pop()
+            put(f"x/{name}", held)
+        """,
+    "another attribute in the key": """
+        async def f():
+            held = get(f"x/{msg.sender}", 0)
+            await call(1, "c", "m")
+            put(f"x/{msg.contract}", held)
+        """,
+    "another sum in the key": """
+        async def f(a, b):
+            held = get(f"x/{a + b}", 0)
+            await call(1, "c", "m")
+            put(f"x/{a - b}", held)
+        """,
+    "an endless loop that reads again before it is left": """
+        async def f():
+            n = get("n", 0)
+            await call(1, "c", "m")
+            while True:
+                n = get("n", 0)
+                break
+            put("n", n + 1)
         """,
 }
 

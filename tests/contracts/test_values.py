@@ -1,6 +1,7 @@
 """The one encoding of contract values."""
 
 import contextlib
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from contracts.checking import checked
 from contracts.values import MAX_VALUE_DEPTH, BadValue, decode, encode, read
 
 INTEGERS = st.integers(-(2**256) + 1, 2**256 - 1)
@@ -136,3 +138,73 @@ def test_a_list_that_contains_itself_is_refused() -> None:
 def test_malformed_bytes_are_refused(raw: bytes) -> None:
     with pytest.raises(BadValue):
         decode(raw)
+
+
+def heads(raw: bytes) -> bytes:
+    """The same value with its first byte's longer form, where it has one."""
+    if raw and raw[0] < 0x80:
+        return b"\xcc" + raw
+    if raw and 0xA0 <= raw[0] < 0xC0:
+        return b"\xd9" + bytes((raw[0] - 0xA0,)) + raw[1:]
+    return raw
+
+
+def outcome_of(reader: Callable[[bytes], Any], raw: bytes) -> Any:
+    """What it reads, or the text of its refusal in a list of its own."""
+    try:
+        return {"read": reader(raw)}
+    except BadValue as error:
+        return {"refused": str(error)}
+
+
+@settings(deadline=None)
+@given(
+    VALUES.map(encode)
+    | st.binary(max_size=20)
+    | VALUES.map(encode).map(heads)
+    | VALUES.map(encode).flatmap(
+        lambda raw: st.tuples(st.integers(0, len(raw) - 1), st.integers(0, 255)).map(
+            lambda change: raw[: change[0]] + bytes((change[1],)) + raw[change[0] + 1 :]
+        )
+    )
+)
+def test_the_quick_reader_reads_what_the_other_reads_and_refuses_what_it_refuses(raw: bytes) -> None:
+    assert same(outcome_of(checked, raw), outcome_of(decode, raw))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\xcb" + bytes(8),  # a float
+        b"\xca" + bytes(4),
+        b"\xd6\xff" + bytes(4),  # a time, as msgpack has it
+        b"\xd4\x05\x00",  # an extension of nobody
+        b"\x82\xa1b\x01\xa1a\x01",  # keys out of order
+        b"\x82\xa1a\x01\xa1a\x01",  # a key twice
+        b"\x82\xa2aa\x01\xa1b\x01",  # in the order of text, not of bytes
+        b"\x81\xc3\x01",  # a bool for a key
+        b"\x81\xc0\x01",
+        b"\x81\x91\x01\x01",
+        b"\xa1\xff",  # no UTF-8
+        b"\xa3\xed\xa0\x80",  # half a surrogate pair
+        b"\xcc\x01",
+        b"\xd0\xff",
+        b"\xdc\x00\x01\x01",
+        b"\x91" * 33 + b"\x01",
+        b"\x91" * 5000,
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdf\xff\xff\xff\xff",
+        b"",
+        b"\x01\x01",
+    ],
+)
+def test_the_quick_reader_refuses_what_msgpack_has_and_we_have_not(raw: bytes) -> None:
+    with pytest.raises(BadValue):
+        checked(raw)
+
+
+def test_the_quick_reader_keeps_the_limits() -> None:
+    deepest = b"\x91" * MAX_VALUE_DEPTH + b"\x01"
+    assert checked(deepest) == decode(deepest)
+    with pytest.raises(BadValue, match="the limit is 10"):
+        checked(encode("x" * 20), max_bytes=10)

@@ -2,11 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from dataclasses import replace
-from pathlib import Path
-from typing import Self, cast
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
@@ -15,25 +11,20 @@ from hypothesis import strategies as st
 from consensus.block import Block
 from consensus.effects import Broadcast, CancelTimer, Persist, Send, SetTimer
 from primitives.errors import InvariantViolated, Refused
-from primitives.identifiers import ZERO_HASH, BlockId, Height, Milliseconds, ValidatorIndex
+from primitives.identifiers import ZERO_HASH, BlockId, Height, Milliseconds
 from primitives.instant import Instant
 from primitives.signatures import ED25519
 from primitives.storage import Write
 from shards.node.archive_desk import MAX_REQUESTS_IN_HAND
 from shards.node.clock import system_clock
 from shards.node.commits import CommitQueue
-from shards.node.driver import Driver
 from shards.node.faults import Halted, StorageFault
-from shards.node.flusher import Batch
 from shards.node.logs import Log
-from shards.node.parts import News
-from shards.node.state_store import Applied
 from shards.node.timers import Timers
 from shards.node.workers import CHUNK_SIGNATURES
 from shards.outcome import Execution
 from shards.validator.effects import (
     Answer,
-    BlockApplied,
     BlockFinalized,
     Effect,
     ExecuteBlock,
@@ -55,56 +46,9 @@ from shards.validator.events import (
     TimerFired,
     TransactionsSubmitted,
 )
-from tests.node.fakes import FakeFlusher, GatedStore, Outlet, ScriptedCore, a_log, make_parts
-from tests.node.support import key_of, seed_of, until
-
-PEER = ValidatorIndex(1)
-Script = Callable[[Event], tuple[Effect, ...]]
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Iterator[Log]:
-    with a_log(tmp_path) as log:
-        yield log
-
-
-def write(number: int) -> Write:
-    return Write("t", number.to_bytes(4, "big"), b"")
-
-
-def persist(number: int) -> Persist:
-    return Persist((write(number),))
-
-
-async def reached(condition: Callable[[], object]) -> None:
-    async def ask() -> bool:
-        return bool(condition())
-
-    await until(ask, 10)
-
-
-class Rig:
-    """A driver with its stand-ins."""
-
-    def __init__(self, log: Log, script: Script, *, open_gate: bool = False, **changes: object) -> None:
-        self.store = GatedStore(open_gate=open_gate)
-        self.core = ScriptedCore(script)
-        self.published: list[News] = []
-        parts = make_parts(self.core, self.store, self.published, log)
-        parts = replace(parts, **changes)  # type: ignore[arg-type]  # fields of Parts
-        self.outlet = cast("Outlet", parts.outlet)
-        self.flusher = cast("FakeFlusher", parts.flusher)
-        self.driver = Driver(parts)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.store.let_all_through()
-        await self.driver.close()
-
-    def sent(self) -> list[bytes]:
-        return [raw for raw, _ in self.outlet.left]
+from tests.node.fakes import GatedStore, a_log
+from tests.node.rig import PEER, Rig, Script, batch_of, persist, reached, write
+from tests.node.support import key_of, seed_of
 
 
 @settings(deadline=None, max_examples=30)
@@ -317,107 +261,6 @@ async def test_many_signatures_are_checked_in_chunks_and_answered_once_in_order(
         await reached(lambda: len(rig.core.heard) == 3)
         assert SignaturesChecked(1, tuple(n not in bad for n in range(count))) in rig.core.heard
         assert SignaturesChecked(2, ()) in rig.core.heard
-
-
-def batch_of(height: int) -> Batch:
-    return Batch(Applied(height=Height(height), block_id=BlockId(ZERO_HASH), state_root=ZERO_HASH), {})
-
-
-async def test_the_state_is_flushed_only_after_everything_persisted_before_it(log: Log) -> None:
-    applied = Publish(BlockApplied(cast("Execution", object())))
-
-    async with Rig(log, lambda _: (persist(0), applied)) as rig:
-        rig.flusher.due = True
-        rig.flusher.batches = [batch_of(1), batch_of(2)]
-        rig.driver.start()
-        await reached(lambda: rig.core.heard)
-        assert rig.flusher.written == []
-        rig.store.let_through()
-        await reached(lambda: rig.flusher.written)
-        assert rig.flusher.written == [(batch_of(1), 1)]
-        rig.driver.stop()
-        rig.store.let_all_through()
-        await rig.driver.close()
-        assert [batch for batch, _ in rig.flusher.written] == [batch_of(1), batch_of(2)]
-
-
-@pytest.mark.parametrize(("height", "forgotten"), [(100, []), (120, [Write("t", b"pruned", (20).to_bytes(2, "big"))])])
-async def test_history_older_than_the_store_keeps_is_forgotten_once_the_state_is_durable(
-    log: Log, height: int, forgotten: list[Write]
-) -> None:
-    applied = Publish(BlockApplied(cast("Execution", object())))
-
-    async with Rig(log, lambda _: (persist(0), applied), open_gate=True) as rig:
-        rig.flusher.due = True
-        rig.flusher.batches = [batch_of(height)]
-        rig.driver.start()
-        await reached(lambda: rig.flusher.written)
-        if forgotten:
-            await reached(lambda: len(rig.store.durable) > 1)
-        rig.driver.stop()
-        await rig.driver.close()
-        assert rig.store.durable[1:] == forgotten
-
-
-async def test_a_clean_stop_commits_what_waits_and_flushes_the_state_in_order(log: Log) -> None:
-    applied = Publish(BlockApplied(cast("Execution", object())))
-    async with Rig(log, lambda _: (persist(0), applied)) as rig:
-        rig.flusher.due = True
-        rig.flusher.batches = [batch_of(1), batch_of(2)]
-        rig.driver.start()
-        await reached(lambda: rig.core.heard)
-        closing = asyncio.create_task(rig.driver.close())
-        await asyncio.sleep(0)
-        rig.store.let_all_through()
-        await closing
-        await rig.driver.run()
-        assert rig.store.durable == [write(0)]
-        assert rig.flusher.written == [(batch_of(1), 1), (batch_of(2), 1)]
-        assert rig.flusher.closed
-
-
-async def test_a_commit_that_fails_while_stopping_is_told_and_the_state_stays_behind_the_chain(log: Log) -> None:
-    async with Rig(log, lambda _: (persist(0),)) as rig:
-        rig.flusher.batches = [batch_of(1)]
-        rig.driver.start()
-        await reached(lambda: rig.core.heard)
-        rig.store.fault = StorageFault("ENOSPC")
-        rig.driver.stop()
-        await rig.driver.run()
-        rig.store.let_all_through()
-        with pytest.raises(StorageFault, match="ENOSPC"):
-            await rig.driver.close()
-        assert rig.flusher.written == [], "its receipts and messages are not on disk"
-
-
-async def test_a_flush_that_fails_while_stopping_is_told(log: Log) -> None:
-    def broken(_: Batch) -> "Future[None]":
-        future: Future[None] = Future()
-        future.set_exception(StorageFault("EIO"))
-        return future
-
-    async with Rig(log, lambda _: (), open_gate=True) as rig:
-        rig.flusher.batches = [batch_of(1)]
-        rig.flusher.write = broken  # type: ignore[assignment, method-assign]
-        with pytest.raises(StorageFault, match="EIO"):
-            await rig.driver.close()
-
-
-async def test_any_mistake_in_committing_or_telling_ends_the_run(log: Log) -> None:
-    async with Rig(log, lambda _: (persist(0),), open_gate=True) as rig:
-        rig.store.fault = TypeError("a key that is no bytes")
-        rig.driver.start()
-        with pytest.raises(TypeError, match="no bytes"):
-            await asyncio.wait_for(rig.driver.run(), 5)
-
-    def publish(_: News) -> None:
-        raise KeyError("subscriber")
-
-    news = BlockFinalized(Height(1), BlockId(ZERO_HASH), ())
-    async with Rig(log, lambda _: (persist(0), Publish(news)), open_gate=True, publish=publish) as rig:
-        rig.driver.start()
-        with pytest.raises(KeyError, match="subscriber"):
-            await asyncio.wait_for(rig.driver.run(), 5)
 
 
 async def test_a_peer_that_asks_for_history_without_end_waits_for_its_answers(log: Log) -> None:

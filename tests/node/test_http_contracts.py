@@ -1,146 +1,21 @@
 """Contracts through the HTTP API of a real validator: what is deployed, stored, viewed, estimated and recorded."""
 
 import asyncio
-import dataclasses
-from collections.abc import AsyncIterator
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-import pytest_asyncio
 
 from contracts.machine.local import LocalMachine
 from contracts.outcomes import Completed, Invocation
 from contracts.replaying import replay
-from contracts.values import Value, decode, encode
-from primitives.amounts import Amount, pack_amount
-from primitives.errors import Refused
-from primitives.identifiers import Milliseconds, Nonce, ShardId
-from primitives.signatures import ED25519, public_key_of
-from primitives.state_tree import value_hash, verify_proof
-from shards.calls.records import contract_key, decode_code, storage_key
-from shards.commitments import certificate_decoder
-from shards.genesis import ChainContext
+from contracts.values import decode, encode
 from shards.node import api_contracts as api
+from shards.node import http_calls
 from shards.node.client import NodeClient
-from shards.node.clock import system_clock
-from shards.node.proved_views import Question, VerifiedView, verify_view
 from shards.node.view_desk import MAX_WAITING
-from shards.state import path_of_key
-from shards.transactions import (
-    ContractCall,
-    Deploy,
-    Operation,
-    Transaction,
-    sign_transaction,
-    transaction_id,
-)
-from tests.node.support import Running, key_of, make_configs, make_context, running, seed_of, until
-
-SOURCE = '''
-"""A till."""
-from decimal import Decimal
-from ostraka_contract import call, get, keys, put, view, msg, emit, block
-
-def init(owner):
-    put("owner", owner)
-    put("rate", Decimal("1.50"))
-    put("wide", 2**200)
-
-def pay(amount: int) -> int:
-    """Put money in."""
-    total = get("total", 0) + amount
-    put("total", total)
-    put(f"payer/{msg.sender[:8]}", amount)
-    print("paid", amount)
-    emit("Paid", amount=amount)
-    return total
-
-async def ask_away(item):
-    return await call(0, "other", "quote", item)
-
-def spoil():
-    raise ValueError("no such thing")
-
-@view
-def total() -> int:
-    return get("total", 0)
-
-@view
-def all_keys():
-    return keys("payer/")
-
-@view
-def when():
-    return [block.height, block.time, msg.sender]
-
-@view
-def burn():
-    while True:
-        pass
-'''
-
-NOTHING = pack_amount(Amount(0))
-
-
-@pytest_asyncio.fixture
-async def till(tmp_path: Path) -> AsyncIterator[Running]:
-    """A validator that is its whole shard, with a contract."""
-    async with running(make_configs(tmp_path, make_context(validators=1))) as net:
-        operation = Deploy(
-            name="till",
-            source=SOURCE,
-            owner=key_of("alice"),
-            arguments=encode(["alice"]),
-            amount=pack_amount(Amount(77)),
-            gas=500_000,
-        )
-        await act(net, 0, operation)
-        yield net
-
-
-async def act(net: Running, nonce: int, operation: Operation) -> bytes:
-    """Sign, hand in, and wait until it is settled."""
-    body = Transaction(
-        version=1,
-        chain_id=net.configs[0].context.chain_id,
-        shard=ShardId(0),
-        sender=public_key_of(seed_of("alice")),
-        nonce=Nonce(nonce),
-        valid_until_ms=Milliseconds(system_clock().wall_ms + 3_600_000),
-        fee_limit=pack_amount(Amount(3_000_000)),
-        operations=(operation,),
-        memo=b"",
-    )
-    raw = sign_transaction(body, seed_of("alice"), ED25519)
-    [result] = await net.clients[0].submit([raw])
-    assert result.status == "accepted", result
-
-    async def settled() -> bool | None:
-        try:  # it is in no index while its block is voted on
-            found = await net.clients[0].transaction(transaction_id(raw))
-        except Refused:
-            return None
-        return found.level == "settled" or None
-
-    await until(settled)
-    return transaction_id(raw)
-
-
-def pay(amount: int) -> ContractCall:
-    return calling("pay", amount)
-
-
-def calling(method: str, *arguments: Value) -> ContractCall:
-    return ContractCall(contract="till", method=method, arguments=encode(list(arguments)), amount=NOTHING, gas=400_000)
-
-
-async def refused(answer: Any) -> str:
-    with pytest.raises(Refused) as refusal:
-        await answer
-    return refusal.value.code
+from tests.node.support import Running
+from tests.node.till import SOURCE, act, calling, pay, refused
 
 
 async def test_a_deployed_contract_is_listed_with_its_methods(till: Running) -> None:
@@ -175,27 +50,6 @@ async def test_storage_is_paged_by_prefix_and_told_without_loss(till: Running) -
     assert (missing.found, missing.key, missing.encoded) == (False, "no/such key", "")
 
 
-async def test_a_stored_key_comes_with_a_proof_of_presence_or_absence(till: Running) -> None:
-    for key, expected in (("rate", Decimal("1.50")), ("nothing", None)):
-        answer = await till.clients[0].stored("till", key, proof=True)
-        assert answer.proof is not None
-        [entry] = checked(answer.proof)
-        assert entry[0] == storage_key("till", key.encode())
-        assert (None if entry[1] is None else decode(entry[1])) == expected
-
-
-def checked(evidence: api.StateEvidence) -> list[tuple[bytes, bytes | None]]:
-    """Entries whose proofs hold under the certificate's state root."""
-    root = certificate_decoder.decode(bytes.fromhex(evidence.certificate)).commitment.state_root
-    found = []
-    for entry in evidence.entries:
-        key, value = bytes.fromhex(entry.key), None if entry.value is None else bytes.fromhex(entry.value)
-        proved = verify_proof(root, path_of_key(key), bytes.fromhex(entry.proof))
-        assert proved == (None if value is None else value_hash(value))
-        found.append((key, value))
-    return found
-
-
 async def test_a_view_reads_the_latest_state_and_changes_nothing(till: Running) -> None:
     client = till.clients[0]
     assert (await client.view("till", "total", encode([]))).result == 0
@@ -207,78 +61,6 @@ async def test_a_view_reads_the_latest_state_and_changes_nothing(till: Running) 
     assert [key[:8] for key in listed.result] == ["payer/os"]
     when = await client.view("till", "when", encode([]), sender="osk1me")
     assert when.result == [when.height, when.time_ms // 1000, "osk1me"]
-
-
-async def test_a_proved_view_can_be_repeated_from_the_proved_entries_alone(till: Running) -> None:
-    await act(till, 1, pay(9))
-    answer = await till.clients[0].view("till", "total", encode([]), proof=True)
-    assert answer.proof is not None
-    entries = dict(checked(answer.proof))
-    code = next(decode_code(value) for key, value in entries.items() if value is not None and key[0] == 7)
-    assert code.source == SOURCE
-    assert contract_key("till") in entries
-    assert decode(entries[storage_key("till", b"total")] or b"") == 9 == answer.result
-    assert await refused(till.clients[0].view("till", "all_keys", encode([]), proof=True)) == "not_provable"
-
-
-async def test_a_proved_view_is_verified_with_the_genesis_alone_and_a_changed_one_is_not(till: Running) -> None:
-    await act(till, 1, pay(9))
-    context, machine = till.configs[0].context, LocalMachine()
-    question = Question("till", ShardId(0), "total", encode([]))
-    answer = await till.clients[0].view("till", "total", encode([]), proof=True)
-
-    def verify(answer: api.ViewAnswer, question: Question = question, context: ChainContext = context) -> VerifiedView:
-        return verify_view(answer, question, context, ED25519, machine)
-
-    verified = verify(answer)
-    assert (verified.height, verified.signers, verified.committee_size) == (answer.height, 1, 1)
-    assert answer.proof is not None
-    assert verified.entries == len(answer.proof.entries) == 3
-    for changed in forgeries(answer, answer.proof):
-        with pytest.raises(Refused):
-            verify(changed)
-    with pytest.raises(Refused, match="no_proof"):
-        verify(msgspec.structs.replace(answer, proof=None))
-    with pytest.raises(Refused, match="what was not proved"):
-        verify(answer, dataclasses.replace(question, method="all_keys"))
-    with pytest.raises(Refused, match="something else"):
-        verify(answer, dataclasses.replace(question, method="when"))
-    with pytest.raises(Refused, match="wrong_chain"):
-        verify(answer, context=make_context(validators=1, name="another"))
-
-
-def flipped(text: str) -> str:
-    """Bytes in hexadecimal with the lowest bit of the last one changed."""
-    raw = bytes.fromhex(text)
-    return (raw[:-1] + bytes((raw[-1] ^ 1,))).hex()
-
-
-def forgeries(answer: api.ViewAnswer, proof: api.StateEvidence) -> list[api.ViewAnswer]:
-    """The answer with each of its parts changed, or left out."""
-    replace = msgspec.structs.replace
-    other = [
-        replace(answer, encoded=encode(10).hex()),
-        replace(answer, failure=api.FailureView("raised", "ValueError", "", "")),
-        replace(answer, height=answer.height + 1),
-        replace(answer, time_ms=answer.time_ms + 1),
-        replace(answer, contract="other"),
-        replace(answer, proof=replace(proof, certificate=flipped(proof.certificate))),
-        replace(answer, proof=replace(proof, certificate="")),
-    ]
-    entries = proof.entries
-    for place, entry in enumerate(entries):
-        for changed in (
-            [],
-            [replace(entry, value=None)],
-            [replace(entry, value=encode(10).hex())],
-            [replace(entry, proof=flipped(entry.proof))],
-            [replace(entry, proof="")],
-            [replace(entry, key="")],
-            [replace(entry, key=entries[place - 1].key)],
-        ):
-            new = [*entries[:place], *changed, *entries[place + 1 :]]
-            other.append(replace(answer, proof=replace(proof, entries=new)))
-    return other
 
 
 async def test_what_is_no_view_is_refused_and_a_runaway_one_ends(till: Running) -> None:
@@ -362,6 +144,25 @@ async def test_a_call_that_awaits_another_contract_of_its_shard_ends_refused_whe
     message = await client.message(bytes.fromhex(child.message.message_id if child.message else ""))
     assert (message.source, message.destination, message.provable) == (0, 0, False)
     assert await refused(client.message_proof(bytes.fromhex(message.message_id))) == "not_provable"
+
+
+async def test_runs_come_in_pages_that_tear_no_block_apart(till: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = till.clients[0]
+    for nonce in (1, 2):
+        await act(till, nonce, pay(nonce))
+    whole = await client.runs()
+    assert [(run.method, run.state) for run in whole.runs] == [("init", "completed"), *[("pay", "completed")] * 2]
+    assert whole.next is None
+    assert whole.height >= whole.runs[-1].height
+    monkeypatch.setattr(http_calls, "MAX_RUNS", 1)
+    paged: list[api.PlacedRun] = []
+    begin: int | None = 1
+    while begin is not None:
+        page = await client.runs(begin)
+        assert len({run.height for run in page.runs}) <= 1
+        paged += page.runs
+        begin = page.next
+    assert paged == whole.runs
 
 
 async def test_blocks_show_every_kind_of_operation(till: Running) -> None:

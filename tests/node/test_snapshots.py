@@ -119,13 +119,17 @@ async def test_a_prefix_that_is_a_key_itself_is_listed_with_what_follows_it() ->
 
 async def test_the_names_of_contracts_are_known_at_the_start_and_as_they_come() -> None:
     shard = Watched()
-    assert shard.snapshots.contracts == []
+    assert shard.snapshots.contracts_after("", 10) == []
     shard.deploy("box")
     shard.deploy("attic")
-    assert shard.snapshots.contracts == ["attic", "box"]
-    again = Snapshots(shard.ledger, asyncio.get_running_loop())
-    assert again.contracts == ["attic", "box"]
-    assert again.contract_count == 2
+    shard.write("a", 1)
+    shard.deploy("box")  # the name is taken
+    for snapshots in (shard.snapshots, Snapshots(shard.ledger, asyncio.get_running_loop())):
+        assert snapshots.contracts_after("", 10) == ["attic", "box"]
+        assert snapshots.contracts_after("", 1) == ["attic"]
+        assert snapshots.contracts_after("attic", 1) == ["box"]
+        assert snapshots.contracts_after("b", 10) == ["box"]
+        assert snapshots.contract_count == 2
 
 
 async def test_threads_that_read_while_blocks_are_applied_see_one_state() -> None:

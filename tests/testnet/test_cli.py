@@ -49,6 +49,7 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         *("new", "check", "replay", "gas", "console"),
         *("fault kill", "fault pause", "fault resume", "fault restart", "fault cut", "fault partition", "fault delay"),
         *("fault drop", "fault duplicate", "fault corrupt", "fault skew", "fault disk", "fault heal", "fault list"),
+        *("scenario run", "observe"),
     }
 
 
@@ -82,6 +83,7 @@ NEEDS_A_TESTNET: list[list[str]] = [
     ["fault", "skew", "s0/v0", "-2s"],
     ["fault", "heal", "--all"],
     ["fault", "list"],
+    ["observe"],
     ["deploy", __file__, "--name", "stock@1"],
     ["upgrade", __file__, "--name", "stock@1"],
     ["call", "stock@1", "fill", "owl"],

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import json
 import types
-from typing import Any
+from typing import Any, NoReturn
 
 import ostraka_contract
 from ostraka_contract import call, emit, get, msg, put, self_balance, transfer
@@ -290,45 +290,65 @@ def forge_long_request() -> bytes:
     return _ask(8, b"x" * 5_000_000)
 
 
-def forge_result() -> int:
-    _sys().modules["app"].encode = lambda *_a, **_k: b"\xff\xff"
-    return 1
+def _return(raw: bytes) -> NoReturn:
+    """Have the runner return this."""
+    _sys().modules["app"].failure = lambda _error: raw
+    raise ValueError
 
 
-def forge_suspended_result() -> int:
-    encode = _sys().modules["app"].encode
-    _sys().modules["app"].encode = lambda *_a, **_k: encode(["suspended"])
-    return 1
+def _encode(value: Any) -> bytes:
+    encoded: bytes = _sys().modules["app"].encode(value, max_bytes=1 << 20)
+    return encoded
 
 
-def forge_huge_result() -> int:
-    encode = _sys().modules["app"].encode
-    _sys().modules["app"].encode = lambda *_a, **_k: encode(["completed", bytes(500_000)], max_bytes=1 << 20)
-    return 1
+def forge_result() -> None:
+    _return(b"\0\0\0\0\2\xff\xff")
 
 
-def forge_float_result() -> int:
-    encode = _sys().modules["app"].encode
-    _sys().modules["app"].encode = lambda *_a, **_k: encode(["completed", b"\xcb" + bytes(8)])
-    return 1
+def forge_nothing_returned() -> None:
+    _return(b"")
 
 
-def forge_failure() -> int:
-    encode = _sys().modules["app"].encode
+def forge_result_without_end() -> None:
+    _return(b"\0\xff\xff\xff\xff\xc0")
+
+
+def forge_suspended_result() -> None:
+    _return(_encode(["suspended"]))
+
+
+def forge_huge_result() -> None:
+    _return(b"\0" + (500_000).to_bytes(4, "big") + bytes(500_000))
+
+
+def forge_float_result() -> None:
+    _return(b"\0\0\0\0\x09\xcb" + bytes(8))
+
+
+def forge_writes_that_are_garbage() -> None:
+    _return(b"\0\0\0\0\1\xc0garbage")
+
+
+def forge_a_million_writes() -> None:
+    _return(b"\0\0\0\0\1\xc0" + b"\2\0\0\0\0" * 1_000_000)
+
+
+def forge_writes_handed_over() -> bytes:
+    return _ask(10, b"\2\0\0\0\4\0\1k\1" + b"\4\0\0\0\0")
+
+
+def forge_failure() -> None:
     frames = [[10**30, "f"], [-1, "g"], [1, "h" * 1000], ["x"], 5]
-    _sys().modules["app"].encode = lambda *_a, **_k: encode(
-        ["failed", "E" * 5000, "t" * 10_000, frames, "r" * 10_000], max_bytes=1 << 20
-    )
-    return 1
+    _return(_encode(["failed", "E" * 5000, "t" * 10_000, frames, "r" * 10_000]))
 
 
 def pose_as_another() -> str:
-    object.__setattr__(_running().message, "sender", "somebody@7")
+    _running().message = _running().message._replace(sender="somebody@7")
     return msg.sender
 
 
 def pose_and_call() -> int:
-    object.__setattr__(_running().message, "contract", "wallet")
+    _running().message = _running().message._replace(contract="wallet")
     call(1, "wallet", "charge", msg.contract)
     return 1
 

@@ -10,6 +10,10 @@ def fill(first: int, count: int) -> None:
         put(f"k/{number}", number)
 
 
+def stuff(key: str, size: int) -> None:
+    put(key, bytes(size))
+
+
 @view
 def quick() -> int:
     return 1
