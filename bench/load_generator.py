@@ -19,6 +19,7 @@ from primitives.errors import Refused
 from primitives.identifiers import ChainId, Milliseconds, Nonce, PublicKey, SecretSeed, ShardId, TransactionId
 from primitives.signatures import public_key_of
 from shards.node import api_types as api
+from shards.node.api_contracts import CallAnswer
 from shards.node.client import NodeClient
 from shards.transactions import ContractCall, Deploy, Operation, RemoteTransfer, Transfer, transaction_id
 from testnet.run_file import RunInfo
@@ -30,9 +31,9 @@ TICK_S = 0.01
 """Resolution of the sender's clock and of the polls of sampled transactions."""
 
 DEPLOY_GAS = 200_000
-CALL_GAS = 15_000
-CROSSING_GAS = 160_000
-"""Gas limits of the token's calls: about twice what they use, and for the call to the sibling its default."""
+CALL_GAS = 30_000
+CROSSING_GAS = 200_000
+"""Gas limits of the token's calls: their use, what every run reserves, and what a call sets aside for its callee."""
 
 SAMPLES_AT_ONCE = 8
 """Crossing transactions that are followed by polling at a time; more would be a load of their own."""
@@ -66,6 +67,7 @@ class Measured:
     delivered: list[float] = field(default_factory=list)
     settled: list[float] = field(default_factory=list)
     settled_blocks: list[int] = field(default_factory=list)
+    runs: dict[str, int] = field(default_factory=dict)
     blocks: Counter[int] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     exhausted: bool = False
@@ -161,6 +163,9 @@ class Load:
             del self._final[sample.id]
             wanted = TransactionId(bytes.fromhex(sample.id))
             answer = await _until(lambda: _at_level(lane.client, wanted, {"executed", "certified", "settled"}))
+            if answer.call is not None:
+                await self._follow_call(lane, bytes.fromhex(answer.call.call_id), begin)
+                return
             message = answer.sent[0].message
             destination = self.clients[f"s{message.destination}/v0"]
             await _until(lambda: _received(destination, bytes.fromhex(message.message_id)))
@@ -170,6 +175,17 @@ class Load:
             self.measured.settled.append(time.monotonic() - begin)
             if answer.height is not None and answer.sent[0].answered_height is not None:
                 self.measured.settled_blocks.append(answer.sent[0].answered_height - answer.height + 1)
+
+    async def _follow_call(self, lane: Lane, wanted: bytes, begin: float) -> None:
+        """Follow a contract's call until it has gone on after its await."""
+
+        async def ended() -> CallAnswer | None:
+            answer = await lane.client.call(wanted)
+            return answer if answer.state in {"completed", "failed"} else None
+
+        answer = await _until(ended)
+        self.measured.settled.append(time.monotonic() - begin)
+        self.measured.settled_blocks.append(answer.runs[-1].height - answer.runs[0].height)
 
     async def finish(self) -> None:
         """Let what is being followed arrive, within reason."""

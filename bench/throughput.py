@@ -26,7 +26,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +134,7 @@ async def measure(info: RunInfo, signed: dict[tuple[int, int], list[Signed]], op
             for task in sending:
                 task.cancel()
             await load.finish()
+            load.measured.runs = await _states_of_runs(load) if options.contract else {}
         finally:
             for task in (*listening, *sending):
                 task.cancel()
@@ -144,6 +145,16 @@ async def measure(info: RunInfo, signed: dict[tuple[int, int], list[Signed]], op
 def _alternating(lanes: list[Lane], validators: int) -> list[Lane]:
     """Lanes so ordered that consecutive batches go to different shards."""
     return [lane for index in range(validators) for lane in lanes[index::validators]]
+
+
+async def _states_of_runs(load: Load) -> dict[str, int]:
+    """How the last runs of contracts ended, on one validator of each shard: a run that fails costs something else."""
+    states: Counter[str] = Counter()
+    for name, client in load.clients.items():
+        if name.endswith("v0"):
+            newest = (await client.runs(limit=1)).height
+            states.update(run.state for run in (await client.runs(max(newest - 20, 1))).runs)
+    return dict(states)
 
 
 async def _watch(tasks: Sequence[asyncio.Future[None]], seconds: float) -> None:
@@ -200,6 +211,7 @@ def report(info: RunInfo, options: argparse.Namespace, seen: Measured, before: R
         ),
         "views_per_block": _per(after.views - before.views, blocks * info.validators, digits=2),
         "refused": dict(seen.refused),
+        "runs_by_state": seen.runs,
         "ran_out_of_signed_transfers": seen.exhausted,
     }
 

@@ -2,7 +2,8 @@
 
 {"do": "status"}                             -> {"ok": true, "nodes": [...], "mending": {"s0/v1": 1200, ...}}
 {"do": "kill" | "pause" | "resume" | "restart", "node": "s0/v1"} -> {"ok": true, "nodes": [that node]}
-    "for_ms": 5000 beside kill or pause: it is started again or goes on by itself after so many milliseconds
+{"do": "byzantine", "node": "s0/v1", "as": "equivocate"} -> {"ok": true, "nodes": [that node]}, which lies from now on
+    "for_ms": 5000 beside kill, pause or byzantine: it is started again or goes on by itself after so many milliseconds
 {"do": "watch"}                              -> {"ok": true}, then {"event": ..., "node": {...}} as things happen
 {"do": "stop"}                               -> {"ok": true} when every process has stopped
 anything refused                             -> {"ok": false, "code": "...", "detail": "..."}

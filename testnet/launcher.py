@@ -28,6 +28,7 @@ import msgspec
 from primitives.errors import Refused
 from testnet.control import ControlServer, Json
 from testnet.home import LAUNCHER_LOG, HomeLock
+from testnet.lying import check_behaviour
 from testnet.mending import Mending, time_of_mending
 from testnet.orphans import end_orphans
 from testnet.ports import LOOPBACK
@@ -187,6 +188,9 @@ class Launcher:
             "resume": self._supervisor.resume,
             "restart": self._supervisor.restart,
         }
+        if request.get("do") == "byzantine":
+            behaviour = check_behaviour(str(request.get("as", "")))
+            operations["byzantine"] = lambda node: self._supervisor.restart(node, behaviour)
         wanted, name = request.get("do"), str(request.get("node", ""))
         if wanted == "status":
             self._supervisor.reap()
@@ -197,7 +201,8 @@ class Launcher:
             return {}
         if wanted not in operations:
             raise Refused(
-                "malformed", f"cannot do {str(wanted)[:40]!r}; possible: status, watch, stop, {', '.join(operations)}"
+                "malformed",
+                f"cannot do {str(wanted)[:40]!r}; possible: status, watch, stop, byzantine, {', '.join(operations)}",
             )
         for_ms = time_of_mending(request, wanted)
         operations[wanted](name)
@@ -256,6 +261,7 @@ class Launcher:
             exit_code=node.exit_code,
             signal=node.signal,
             log=str(node.plan.log),
+            behaviour=node.behaviour or None,
         )
 
     def _drain_wakeups(self) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from primitives.errors import Refused
 from shards.node.injection.faults import MAX_LASTS_MS
 
-_BACK = {"kill": "restart", "pause": "resume"}
+_BACK = {"kill": "restart", "pause": "resume", "byzantine": "restart"}
 """What ends each operation that can be for a time."""
 
 

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from primitives.identifiers import ShardId, ValidatorIndex
@@ -11,6 +12,7 @@ from shards.node.config import NodeConfig
 from shards.node.process import main_validator
 from testnet.development_keys import validator_seed
 from testnet.home import admin_socket, node_folder, node_log, validator_data
+from testnet.lying import mouth_of
 from testnet.manifest import Manifest
 from testnet.ports import LOOPBACK, PortReservation
 from testnet.processes import NodePlan
@@ -41,7 +43,8 @@ def plan_nodes(home: Path, context: ChainContext, manifest: Manifest) -> list[No
                     folder=node_folder(home, name),
                     log=node_log(home, name),
                     ports=(api[first + index], links[first + index]),
-                    main=_validator_main(home, context, manifest, shard, index, peers),
+                    main=_validator_main(home, context, manifest, (shard, index), peers),
+                    lying=partial(_validator_main, home, context, manifest, (shard, index), peers),
                 )
             )
     urls = {
@@ -78,24 +81,35 @@ def _reserve(manifest: Manifest, first: int, purpose: str) -> list[PortReservati
 
 
 def _validator_main(
-    home: Path, context: ChainContext, manifest: Manifest, shard: int, index: int, peers: tuple[tuple[str, int], ...]
+    home: Path,
+    context: ChainContext,
+    manifest: Manifest,
+    place: tuple[int, int],
+    peers: tuple[tuple[str, int], ...],
+    behaviour: str = "",
 ) -> Callable[[tuple[socket.socket, ...]], int]:
-    """What a validator's process does."""
+    """What a validator's process does; with a `behaviour`, what it pretends to do."""
+    shard, index = place
 
     def main(sockets: tuple[socket.socket, ...]) -> int:
         http, p2p = sockets
+        seed = validator_seed(shard, index)
+        mouth = None
+        if behaviour:
+            mouth = mouth_of(behaviour, context, (ShardId(shard), ValidatorIndex(index)), seed)
         return main_validator(
             NodeConfig(
                 home=validator_data(home, shard, index),
                 context=context,
                 shard=ShardId(shard),
                 index=ValidatorIndex(index),
-                seed=validator_seed(shard, index),
+                seed=seed,
                 p2p_socket=p2p,
                 http_socket=http,
                 peers=peers,
                 rules=manifest.consensus.rules(),
                 admin_socket=admin_socket(home, f"s{shard}/v{index}"),
+                mouth=mouth,
             )
         )
 

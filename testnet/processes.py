@@ -35,6 +35,9 @@ CRASHED = 70
 """Exit code of a child whose main function raised (EX_SOFTWARE)."""
 
 
+Main = Callable[[tuple[socket.socket, ...]], int]
+
+
 @dataclass(frozen=True)
 class NodePlan:
     """What a process is: its name, its folder, its ports, and what it does with sockets bound to them."""
@@ -46,8 +49,10 @@ class NodePlan:
     log: Path
     ports: tuple[PortReservation, ...]
     """That of the HTTP interface first, then that of the links to the other validators."""
-    main: Callable[[tuple[socket.socket, ...]], int]
+    main: Main
     """Runs in the child until SIGTERM; its result is the exit code."""
+    lying: "Callable[[str], Main] | None" = None
+    """What does the same with a Byzantine behaviour; None for a node that knows none."""
 
 
 @dataclass
@@ -61,6 +66,8 @@ class NodeProcess:
     signal: str | None = None
     expected: bool = False
     """Whether its last end was asked for."""
+    behaviour: str = ""
+    """Byzantine, if it lies."""
 
     def alive(self) -> bool:
         """Whether there is a process."""
@@ -91,14 +98,15 @@ class Supervisor:
             raise Refused("unknown_node", f"there is no node {name[:40]!r}; the nodes are {shown}")
         return self.nodes[name]
 
-    def start(self, name: str) -> None:
-        """Fork a process that is not running.
+    def start(self, name: str, behaviour: str = "") -> None:
+        """Fork a process that is not running; with a Byzantine `behaviour` one that lies.
 
         Raises:
             Refused: `already_running`, `port_taken`.
 
         """
         node = self.find(name)
+        main = node.plan.lying(behaviour) if behaviour and node.plan.lying is not None else node.plan.main
         if node.alive():
             raise Refused("already_running", f"{name} is already running (pid {node.pid})")
         sockets = self._open_ports(node.plan)
@@ -106,11 +114,12 @@ class Supervisor:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
         pid = os.fork()
         if pid == 0:
-            self._become(node.plan, sockets)
+            self._become(node.plan, sockets, main)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
         for bound in sockets:
             bound.close()
         node.pid, node.state, node.exit_code, node.signal, node.expected = pid, "running", None, None, False
+        node.behaviour = behaviour
         self.changes.append(node)
 
     def _open_ports(self, plan: NodePlan) -> tuple[socket.socket, ...]:
@@ -125,7 +134,7 @@ class Supervisor:
             raise
         return tuple(opened)
 
-    def _become(self, plan: NodePlan, sockets: tuple[socket.socket, ...]) -> NoReturn:
+    def _become(self, plan: NodePlan, sockets: tuple[socket.socket, ...], main: Main) -> NoReturn:
         """The child's whole life; nothing of the launcher's runs in it again."""
         code = CRASHED
         try:
@@ -141,7 +150,7 @@ class Supervisor:
             hold_pid_file(plan.folder)
             threading.Thread(target=_end_with_launcher, args=(self._lifeline,), daemon=True).start()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD})
-            code = plan.main(sockets)
+            code = main(sockets)
         except BaseException:  # noqa: BLE001 - a child must never return into the launcher's code
             traceback.print_exc()
         finally:
@@ -180,12 +189,19 @@ class Supervisor:
         os.kill(node.pid, signal.SIGCONT)
         self._wait_for(lambda: node.state != "paused", KILL_SECONDS)
 
-    def restart(self, name: str) -> None:
-        """Start a process again on its ports, after stopping it if it is alive."""
+    def restart(self, name: str, behaviour: str = "") -> None:
+        """Start a process again on its ports, after stopping it if it is alive; it lies if it is told to.
+
+        Raises:
+            Refused: `no_such_fault` for a node that knows no Byzantine behaviour.
+
+        """
         node = self.find(name)
+        if behaviour and node.plan.lying is None:
+            raise Refused("no_such_fault", f"{name} is a {node.plan.kind}; only validators can be made to lie")
         if node.alive():
             self.stop([node])
-        self.start(name)
+        self.start(name, behaviour)
 
     def stop(self, nodes: Iterable[NodeProcess]) -> None:
         """SIGTERM processes and wait; whoever is not gone after `STOP_SECONDS` is killed."""

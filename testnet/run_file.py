@@ -32,6 +32,8 @@ class NodeRun(msgspec.Struct, frozen=True, kw_only=True):
     exit_code: int | None = None
     signal: str | None = None
     log: str
+    behaviour: str | None = None
+    """Byzantine, if it was told to lie."""
 
 
 class AccountRun(msgspec.Struct, frozen=True):

@@ -2,7 +2,8 @@
 
 import ast
 import json
-from decimal import Decimal
+import warnings
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from contracts.values import BadValue, Value, encode
@@ -36,19 +37,28 @@ def parse_argument(text: str, info: RunInfo | None = None) -> Value:
         return account.address
     try:
         return from_json(json.loads(text, parse_float=Decimal))
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError, InvalidOperation):  # the last: an exponent that no Decimal has
         pass
     try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the parser, about text that only looks like Python
+            value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):  # TypeError: a list as a key
         return text
     if isinstance(value, float):
-        value = Decimal(text)
+        value = _decimal(text)
     try:
         encode(value)
     except BadValue as error:
         raise Refused("bad_value", f"{text[:60]}: {error}") from None
     return _plain(value)
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:  # (1.5) and the like: Python's number with something around it
+        raise Refused("bad_value", f"{text[:60]!r}: write a decimal alone, like 1.50") from None
 
 
 def _plain(value: Any) -> Value:

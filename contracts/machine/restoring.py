@@ -141,7 +141,9 @@ class Restorer:
     """Restores instances of one image, of which `compiled` is the file."""
 
     def __init__(self, compiled: Path) -> None:
-        self._name: Final = str(compiled)
+        self._name: Final = str(compiled.resolve())
+        self._deleted: Final = f"{self._name} (deleted)"
+        """Its name in the list of mappings after somebody cleared the cache."""
         self._fresh = memoryview(b"")
         self._ranges: Final = ctypes.create_string_buffer(MAX_RANGES * _RANGE.size)
         self._found: Final = memoryview(self._ranges).cast("B")
@@ -167,7 +169,7 @@ class Restorer:
                     found.add(Region(start, end))
                 start, ours = low, False
             end = high if rights == "rw-p" else 0
-            ours = ours or (rights == "rw-p" and name == [self._name])
+            ours = ours or (rights == "rw-p" and name in ([self._name], [self._deleted]))
         return frozenset(found)
 
     def remember(self, fresh: Region) -> Memory:

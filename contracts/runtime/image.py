@@ -11,6 +11,7 @@ import lzma
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 """Told what begins: "unpacking", "compiling", "storing". Nothing is said when the cache has it."""
+
+KEPT_UNUSED_S = 30 * 24 * 3600
+"""A compiled image takes 40 MB; one that nobody has loaded for so long belongs to a version that is gone."""
 
 _DIGEST_LENGTH = 64
 
@@ -85,6 +89,7 @@ def _load_compiled(engine: "Engine", compiled: Path) -> "Component | None":
     with compiled.open("rb") as file:
         if hashlib.file_digest(file, "sha256").hexdigest() != digest.read_text()[:_DIGEST_LENGTH]:
             return None
+    os.utime(compiled)  # when it was used last
     return Component.deserialize_file(engine, str(compiled))
 
 
@@ -96,8 +101,17 @@ def _compile(engine: "Engine", compiled: Path, progress: Progress) -> None:
     progress("compiling")
     code = bytes(Component(engine, wasm).serialize())
     progress("storing")
+    _remove_unused(compiled.parent, time.time() - KEPT_UNUSED_S)
     _replace(compiled, code)
     _replace(compiled.with_suffix(".sha256"), hashlib.sha256(code).hexdigest().encode())
+
+
+def _remove_unused(folder: Path, since_s: float) -> None:
+    """Remove the images that were not loaded since then (Unix seconds)."""
+    for compiled in folder.glob("machine-*.cwasm"):
+        if compiled.stat().st_mtime < since_s:
+            for suffix in (".sha256", ".cwasm", ".lock"):
+                compiled.with_suffix(suffix).unlink(missing_ok=True)
 
 
 def _replace(path: Path, content: bytes) -> None:

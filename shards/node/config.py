@@ -12,6 +12,7 @@ from primitives.keyfiles import open_key
 from shards.genesis import ChainContext
 from shards.node.clock import Clock, system_clock
 from shards.node.faults import BadConfiguration
+from shards.node.injection.mouth import MakeMouth
 
 Listener = socket.socket | tuple[str, int]
 """A bound TCP socket, or (host, port) to bind; port 0 takes any free one."""
@@ -36,6 +37,8 @@ class NodeConfig:
     clock: Clock = system_clock
     admin_socket: Path | None = None
     """Where faults on purpose may come in; there is none without it, nor on a chain that is not for development."""
+    mouth: MakeMouth | None = None
+    """Makes it lie; refused on a chain that is not for development."""
 
 
 def read_key_file(path: Path, passphrase: str) -> SecretSeed:

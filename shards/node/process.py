@@ -32,6 +32,7 @@ from shards.node.http_api import HttpApi
 from shards.node.injection.admin import AdminServer
 from shards.node.injection.clock import SkewedClock
 from shards.node.injection.desk import ValidatorFaults
+from shards.node.injection.mouth import LyingOutlet
 from shards.node.links import Links, Station
 from shards.node.logs import Log, open_log
 from shards.node.machine import NodeMachine
@@ -111,6 +112,8 @@ async def _run(config: NodeConfig, log: Log, on_ready: Callable[[Ready], None] |
     committee = config.context.committee(config.shard)
     if not 0 <= config.index < committee.size or public_key_of(config.seed) != committee.keys[config.index]:
         raise BadConfiguration(f"the key is not that of validator {config.index} of shard {config.shard}")
+    if config.mouth is not None and not config.context.genesis.development:
+        raise BadConfiguration("validators lie on development chains only, and the genesis says that this is none")
     if len(config.peers) != committee.size:
         raise BadConfiguration(
             f"{committee.size} peer addresses are needed, one per validator; got {len(config.peers)}"
@@ -177,11 +180,15 @@ def _assemble(config: NodeConfig, log: Log, engine: _Engine) -> _Services:
     desk.progress = _replay_log(core, log)
 
     async def receive(peer: ValidatorIndex, messages: list[bytes]) -> None:
+        if isinstance(outlet, LyingOutlet):
+            outlet.hear(peer, messages)
         await driver.deliver(peer, messages)
 
     committee = config.context.committee(config.shard)
     station = Station(committee, config.index, config.seed, ED25519, config.peers, installed_identity().digest())
     links = Links(station, receive, metrics, log)
+    others = [ValidatorIndex(index) for index in range(committee.size) if index != config.index]
+    outlet = links if config.mouth is None else LyingOutlet(links, others, config.mouth)
     driver = Driver(
         Parts(
             core=WatchedCore(core, snapshots),
@@ -193,7 +200,7 @@ def _assemble(config: NodeConfig, log: Log, engine: _Engine) -> _Services:
             scheme=ED25519,
             store=stores.chain,
             flusher=Flusher(stores.ledger, stores.state),
-            outlet=links,
+            outlet=outlet,
             publish=desk.publish,
             clock=clock,
             metrics=metrics,

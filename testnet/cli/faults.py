@@ -127,6 +127,34 @@ def restart(
     say("  ready")
 
 
+@app.command(
+    epilog=example("ostraka fault byzantine s1/v3 equivocate", "ostraka fault byzantine s1/v3 half-send --for 30s")
+)
+@command
+def byzantine(
+    node: Annotated[str, typer.Argument(help="A validator like s1/v3.")],
+    behaviour: Annotated[
+        str, typer.Argument(help="How it lies, like equivocate or withhold-votes; any other word lists all.")
+    ],
+    lasts: ForOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Restart a validator as one that lies: its core is honest, what it says is not. Restart it to end that.
+
+    Up to f of a shard's n = 3f + 1 validators may lie, and everything holds; others will blame it with evidence.
+    """
+    from testnet.faults.amounts import parse_lasts
+
+    control = _open(home)
+    lasts_ms = parse_lasts(lasts)
+    for each in control.shape.validator(node):
+        now = control.process("byzantine", str(each), lasts_ms, behaviour)
+        show({"node": now.name, "state": now.state, "pid": now.pid, "behaviour": now.behaviour})
+        end = f"restarts by itself after {lasts}" if lasts_ms else f"end it: ostraka fault restart {now.name}"
+        say(f"✓ {now.name} lies from now on: {behaviour} (pid {now.pid}); {end}")
+
+
 # Links
 
 

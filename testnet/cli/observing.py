@@ -88,6 +88,8 @@ async def _observe(info: "RunInfo", seconds: float | None, every_seconds: float)
             status = shown.enter_context(console.status("")) if console.is_terminal and not output.as_json else None
             while not stop.is_set():
                 broken = bool(await asyncio.to_thread(control.listing))
+                nodes = await asyncio.to_thread(control.nodes)
+                observer.checker.guilty.update(node.name for node in nodes if node.behaviour)
                 await observer.look(broken=broken)
                 if status is not None:
                     status.update(_line(observer, broken=broken))

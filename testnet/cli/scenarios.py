@@ -140,6 +140,10 @@ def _say_verdict(done: "ScenarioReport") -> None:
     kind = "virtual" if done.world == "simulated" else "real"
     say(f"  {len(done.steps)} steps, {done.seconds:.0f} s of {kind} time, {heights}")
     say("  " + ", ".join(f"{name} {count}" for name, count in done.counts.items() if count))
+    if done.memory:
+        worst = max(done.memory, key=lambda report: report.growth_percent)
+        held = f"{worst.first_kb / 1024:.0f} → {worst.last_kb / 1024:.0f} MB in {worst.seconds:.0f} s"
+        say(f"  memory: {worst.node} grew most, {worst.growth_percent:+.1f} % ({held})")
     if done.passed:
         say(f"✓ {done.name}: every invariant held ({' '.join(done.judged)})")
     else:

@@ -32,7 +32,7 @@ from testnet.faults.targets import Link, Relay, Shape, Shard, Target, Validator,
 from testnet.home import admin_socket
 from testnet.run_file import NodeRun, RunInfo
 
-Operation = Literal["kill", "pause", "resume", "restart"]
+Operation = Literal["kill", "pause", "resume", "restart", "byzantine"]
 
 _HOW = {"killed": "kill", "paused": "pause", "exited": "exit"}
 """What happened to a node that does not run, by its state."""
@@ -138,14 +138,18 @@ class FaultControl:
 
     # Processes
 
-    def process(self, operation: Operation, node: str, lasts_ms: int | None = None) -> NodeRun:
-        """Kill, pause, resume or restart a node; with `lasts_ms` it comes back by itself.
+    def process(
+        self, operation: Operation, node: str, lasts_ms: int | None = None, behaviour: str | None = None
+    ) -> NodeRun:
+        """Kill, pause, resume or restart a node, or make it lie; with `lasts_ms` it comes back by itself.
 
         Raises:
-            Refused: what the launcher refuses: `node_down`, `not_paused`, …
+            Refused: what the launcher refuses: `node_down`, `not_paused`, `unknown_behaviour`, …
 
         """
         request: dict[str, Any] = {"do": operation, "node": node}
+        if behaviour is not None:
+            request["as"] = behaviour
         if lasts_ms is not None:
             request["for_ms"] = lasts_ms
         (now,) = ask(self._control, request)["nodes"]
@@ -169,12 +173,20 @@ class FaultControl:
             return tuple(sorted({ended for name in names for ended in self._heal_at(running, name)}))
         healed = set(self._heal_at(running, None))
         for node in nodes:
-            if node.state != "running":
-                operation: Operation = "resume" if node.state == "paused" else "restart"
-                self.process(operation, node.name)
-                healed.add(f"{_HOW[node.state]} {node.name}")
+            if (node.state != "running" or node.behaviour) and self._bring_back(node):
+                healed.add(_what_happened(node))
         paused = [node.name for node in nodes if node.state == "paused"]
         return tuple(sorted(healed.union(self._heal_at(paused, None))))
+
+    def _bring_back(self, node: NodeRun) -> bool:
+        """Let a node run again; False when the launcher was faster, because its time was over."""
+        try:
+            self.process("resume" if node.state == "paused" else "restart", node.name)
+        except Refused as refused:
+            if refused.code not in {"not_paused", "already_running"}:
+                raise
+            return False
+        return True
 
     def _heal_at(self, nodes: Iterable[str], name: str | None) -> list[str]:
         request = {"do": "heal"} if name is None else {"do": "heal", "name": name}
@@ -194,9 +206,10 @@ class FaultControl:
         nodes, mending = self._status()
         found: dict[str, Listed] = {}
         for node in nodes:
-            if node.state != "running":
-                text = f"{_HOW[node.state]} {node.name}"
+            if node.state != "running" or node.behaviour:
+                text = _what_happened(node)
                 found[text] = Listed("", text, (node.name,), mending.get(node.name))
+            if node.state != "running":
                 continue
             for active in self._active(node.name):
                 before = found.get(active.name, Listed(active.name, active.text, (), active.left_ms))
@@ -213,6 +226,13 @@ class FaultControl:
 
     def _ask(self, node: str, request: dict[str, Any]) -> dict[str, Any]:
         return ask_node(admin_socket(self._home, node), request)
+
+
+def _what_happened(node: NodeRun) -> str:
+    """Why a node does not do its work."""
+    if node.state == "running":
+        return f"byzantine {node.name} {node.behaviour}"
+    return f"{_HOW[node.state]} {node.name}"
 
 
 def link_faults(effect: LinkEffect, target: Target, shape: Shape, degree: Degree) -> dict[str, tuple[Fault, ...]]:

@@ -19,12 +19,21 @@ from testnet.simulator.findings import Findings
 Lane = tuple[int, int]
 """Source and destination of messages."""
 
+REMEMBERED_HEIGHTS = 20_000
+"""Of each shard: half an hour of the busiest one. A validator that was away for longer is not compared before that."""
+
+REMEMBERED_CALLS = 200_000
+"""Answered calls, among which a second answer is noticed."""
+
 
 class LiveChecker:
     """Hears what validators say, in any order over validators; blocks of a shard in order of their heights."""
 
     def __init__(self, shards: int, quorum: int, findings: Findings) -> None:
         self.findings = findings
+        self._accused: set[str] = set()
+        self.guilty: set[str] = set()
+        """Validators that lie on purpose: they may be blamed."""
         self.counts: Counter[str] = Counter()
         self._shards = shards
         self._quorum = quorum
@@ -41,7 +50,8 @@ class LiveChecker:
         self._consumed: dict[tuple[int, int, int], tuple[str, int]] = {}
         """The same -> message id, and the height where it was consumed."""
         self._next: dict[Lane, int] = {}
-        self._answered: set[tuple[int, str]] = set()
+        self._answered: dict[tuple[int, str], None] = {}
+        """(shard, call id), the oldest first."""
         self._supplies: dict[int, api.SupplyView] = {}
         self._heads: dict[int, dict[int, api.HeadView]] = {}
 
@@ -58,11 +68,16 @@ class LiveChecker:
         halted = said.not_ready.startswith("halted")
         self.findings.check(not halted, "H1", name, said.finalized_height, said.not_ready)
         for index in said.blamed:
-            self.findings.add("A1", name, said.finalized_height, f"blames s{said.shard}/v{index}")
+            peer = f"s{said.shard}/v{index}"
+            self.findings.check(peer in self.guilty, "A1", name, said.finalized_height, f"blames {peer}")
+            self._accused.update(self.guilty.intersection({peer}))
+        self.counts["guilty blamed"] = len(self._accused)
 
     def finalized(self, name: str, shard: int, blocks: list[api.BlockSummary]) -> None:
         """Blocks that a validator calls final."""
         for block in blocks:
+            if self._is_forgotten(shard, block.height):
+                continue
             first, teller = self._ids.setdefault((shard, block.height), (block.block_id, name))
             self.counts["blocks compared"] += 1
             self.findings.check(
@@ -71,6 +86,8 @@ class LiveChecker:
 
     def commitment(self, name: str, shard: int, said: api.CommitmentAnswer) -> None:
         """What a validator's execution came to."""
+        if self._is_forgotten(shard, said.height):
+            return
         first, teller = self._results.setdefault((shard, said.height), (said.commitment_hash, name))
         self.counts["results compared"] += 1
         self.findings.check(
@@ -94,6 +111,9 @@ class LiveChecker:
         genesis = self._supplies.setdefault(shard, supply).genesis
         self.findings.check(genesis == supply.genesis, "V1", name, said.height, "began with other money than before")
 
+    def _is_forgotten(self, shard: int, height: int) -> bool:
+        return height <= self._booked[shard] - REMEMBERED_HEIGHTS
+
     # What a shard did
 
     def next_height(self, shard: int) -> int:
@@ -114,6 +134,8 @@ class LiveChecker:
         )
         self.finalized(name, shard, [said.summary])
         self._booked[shard] = height
+        for remembered in (self._ids, self._results):
+            remembered.pop((shard, height - REMEMBERED_HEIGHTS), None)
         self.counts["blocks read"] += 1
         for receipt in said.receipts:
             self._read(name, shard, height, receipt)
@@ -141,7 +163,9 @@ class LiveChecker:
         if receipt.kind == "reply" and receipt.call_id is not None:
             once = (shard, receipt.call_id) not in self._answered
             self.findings.check(once, "X4", name, height, f"call {receipt.call_id[:16]}… is answered a second time")
-            self._answered.add((shard, receipt.call_id))
+            self._answered[shard, receipt.call_id] = None
+            if len(self._answered) > REMEMBERED_CALLS:
+                del self._answered[next(iter(self._answered))]
 
     def _compare(self, place: tuple[int, int, int]) -> None:
         """Compare what was consumed with what was sent, as soon as both are known; then forget both."""

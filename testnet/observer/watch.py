@@ -74,8 +74,8 @@ class Observer:
         self._patience_ms = _patience_ms(info)
 
     async def look(self, *, broken: bool) -> None:
-        """Ask everyone once. While something is `broken` on purpose nobody has to make progress."""
-        names = list(self._clients)
+        """Ask everyone once, but those who lie. While something is `broken` on purpose nobody has to make progress."""
+        names = [name for name in self._clients if name not in self.checker.guilty]
         answers = await asyncio.gather(*(_answer(self._clients[name].status()) for name in names))
         statuses = {name: said for name, said in zip(names, answers, strict=True) if said is not None}
         self.silent = tuple(name for name in names if name not in statuses)

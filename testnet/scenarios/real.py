@@ -19,6 +19,7 @@ from testnet.faults.control import Degree, FaultControl, shape_of
 from testnet.observer.watch import Observer
 from testnet.run_file import RunInfo
 from testnet.scenarios.load import TransferLoad
+from testnet.scenarios.memory import MemoryWatch
 from testnet.scenarios.reports import ScenarioReport, StepReport, findings_of
 from testnet.scenarios.scenario import Scenario, Step
 from testnet.start import is_ready
@@ -66,6 +67,7 @@ class RealRun:
         self._told = told
         self._control = FaultControl(info)
         self._steps: list[StepReport] = []
+        self._memory = MemoryWatch()
         self._began = 0.0
         self._broken = True
 
@@ -75,6 +77,9 @@ class RealRun:
         self._began = time.monotonic()
         async with aiohttp.ClientSession() as session, AsyncNetwork(self._info) as network:
             observer = Observer(self._info, session)
+            observer.checker.guilty.update(
+                str(each) for step in scenario.steps if step.action == "byzantine" for each in step.validators
+            )
             load = TransferLoad(network, scenario.transfers_per_second, scenario.seed)
             watching = asyncio.create_task(self._watch(observer, load))
             try:
@@ -126,6 +131,8 @@ class RealRun:
         """Look again and again; progress is not demanded while something is broken."""
         while True:
             await observer.look(broken=self._broken)
+            nodes = await asyncio.to_thread(self._control.nodes)
+            self._memory.look(((node.name, node.pid) for node in nodes if node.state == "running"), self._now())
             heights = "  ".join(f"s{shard} h{height}" for shard, height in observer.heights.items())
             counts = f"{load.counts['settled']} of {load.counts['sent']} settled"
             silent = f"  silent: {' '.join(observer.silent[:6])}" if observer.silent else ""
@@ -159,6 +166,7 @@ class RealRun:
                 **{f"transfers {name}": count for name, count in sorted(load.counts.items())},
                 **dict(sorted(observer.checker.counts.items())),
             },
+            memory=self._memory.reports(),
             again=f"ostraka scenario run {source} --home {Path(self._info.home)}",
         )
 
@@ -185,6 +193,9 @@ def carry_out(control: FaultControl, step: Step) -> list[str]:
             _processes(control, step)
         case "restart":
             _restart(control, step)
+        case "byzantine":
+            for validator in step.validators:
+                control.process("byzantine", str(validator), step.lasts_ms, step.behaviour)
         case "heal":
             control.heal()
     return []

@@ -5,6 +5,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 import msgspec
 
+from testnet.scenarios.memory import MemoryReport
 from testnet.simulator.findings import INVARIANTS, Violation
 
 
@@ -46,6 +47,8 @@ class ScenarioReport(msgspec.Struct, frozen=True, kw_only=True):
     """Finalized blocks, by shard."""
     counts: dict[str, int]
     """Of messages, blocks and transactions."""
+    memory: tuple[MemoryReport, ...] = ()
+    """Of processes that lived long enough to tell."""
     again: str
     """What to type to run it again."""
 

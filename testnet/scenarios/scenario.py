@@ -10,16 +10,21 @@ transfers_per_second = 2        # on each shard, all the time; half of them to o
 
 [[step]]
 at = "5s"
-action = "partition"            # cut, delay, drop, duplicate, corrupt, skew, disk, kill, pause, halt, restart, heal
+action = "partition"            # cut, delay, drop, duplicate, corrupt, skew, disk, kill, pause, halt, restart,
+                                # byzantine, heal
 target = ["s0/v0", "s0/v1"]     # as `ostraka fault` takes it: s0/v1, s0, r0, s0/v1-s0/v2, r0-s1, s0-s2, all
 for = "8s"                      # until the end of the chaos when left out
+every = "5m"                    # again and again, as long as it is over before the chaos is
 share = "10%"                   # of drop, duplicate, corrupt
 by = "200ms"                    # of delay, disk slow, and skew ("-900ms")
 effect = "slow"                 # of disk: full, eio, slow
+behaviour = "equivocate"        # of byzantine; in the simulator it lies from the beginning to the end
 """
 
+import difflib
+import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -32,6 +37,7 @@ from shards.node.injection.faults import DiskEffect
 from testnet.durations import HOW, parse_milliseconds, shown
 from testnet.faults.amounts import parse_delay, parse_offset, parse_share
 from testnet.faults.targets import End, Shape, Target, Validator
+from testnet.lying import check_behaviour
 from testnet.manifest import MAX_RELAYS
 
 MAX_FILE_BYTES = 256 * 1024
@@ -39,12 +45,15 @@ MAX_FILE_BYTES = 256 * 1024
 
 MAX_STEPS = 1000
 
+MIN_EVERY_MS = 1000
+"""Nobody can tell apart what happens more often."""
+
 MAX_RUN_MS = 24 * 3_600_000
 """A day: the longest soak that somebody watches."""
 
 Action = Literal[
     "cut", "partition", "delay", "drop", "duplicate", "corrupt", "skew", "disk",
-    "kill", "pause", "halt", "restart", "heal",
+    "kill", "pause", "halt", "restart", "byzantine", "heal",
 ]  # fmt: skip
 
 _NEEDS: Final[dict[str, frozenset[str]]] = {
@@ -60,6 +69,7 @@ _NEEDS: Final[dict[str, frozenset[str]]] = {
     "pause": frozenset({"target"}),
     "halt": frozenset({"target"}),
     "restart": frozenset({"target"}),
+    "byzantine": frozenset({"target", "behaviour"}),
     "heal": frozenset(),
 }
 """What each action must be told."""
@@ -91,10 +101,12 @@ class StepTable(_Table, frozen=True, rename={"lasts": "for"}):
     action: Action
     target: str | Annotated[list[str], Meta(min_length=1, max_length=64)] | None = None
     lasts: str | None = None
+    every: str | None = None
     share: str | None = None
     by: str | None = None
     jitter: str | None = None
     effect: DiskEffect | None = None
+    behaviour: str | None = None
 
 
 class ScenarioTable(_Table, frozen=True):
@@ -130,6 +142,7 @@ class Step:
     amount_ms: int = 0
     jitter_ms: int = 0
     effect: DiskEffect = "full"
+    behaviour: str = ""
 
     @property
     def validators(self) -> tuple[Validator, ...]:
@@ -182,7 +195,7 @@ def parse_scenario(table: dict[str, Any], source: str) -> Scenario:
     try:
         written = msgspec.convert(table, ScenarioTable)
     except msgspec.ValidationError as error:
-        raise Refused("bad_scenario", f"{source}: {error}") from None
+        raise Refused("bad_scenario", f"{source}: {_explained(str(error))}") from None
     shape = Shape(written.shards, written.validators, written.relays)
     starts = [_time(step.at, f"{source}: step {number}: at") for number, step in enumerate(written.step, 1)]
     if written.duration is None:
@@ -193,13 +206,17 @@ def parse_scenario(table: dict[str, Any], source: str) -> Scenario:
         chaos_ms = max(ends, default=0) + 1000
     else:
         chaos_ms = _time(written.duration, f"{source}: duration")
-    steps = []
+    steps: list[Step] = []
     for number, (at_ms, step) in enumerate(zip(starts, written.step, strict=True), 1):
         where = f"{source}: step {number} ({step.action} at {step.at})"
         try:
-            steps.append(_step(step, at_ms, chaos_ms, shape))
+            steps += _repeated(_step(step, at_ms, chaos_ms, shape), step, chaos_ms)
         except Refused as refused:
             raise Refused("bad_scenario", f"{where}: {refused.detail}") from None
+    if len(steps) > MAX_STEPS:
+        raise Refused(
+            "bad_scenario", f"{source}: with those that repeat these are {len(steps)} steps; {MAX_STEPS} may be"
+        )
     return Scenario(
         name=written.name,
         description=written.description,
@@ -210,6 +227,19 @@ def parse_scenario(table: dict[str, Any], source: str) -> Scenario:
         transfers_per_second=written.load.transfers_per_second,
         steps=tuple(sorted(steps, key=lambda step: step.at_ms)),
     )
+
+
+def _explained(error: str) -> str:
+    """What msgspec says, with what is allowed in that place."""
+    if error.endswith(".action`"):
+        return f"{error}; actions are {', '.join(_NEEDS)}"
+    unknown = re.search(r"unknown field `([^`]*)`", error)
+    if unknown is None:
+        return error
+    table = StepTable if ".step[" in error else LoadTable if ".load" in error else ScenarioTable
+    names = [field.encode_name for field in msgspec.structs.fields(table)]
+    near = difflib.get_close_matches(unknown[1], names, n=1)
+    return f"{error}; {f'did you mean {near[0]}? ' if near else ''}Allowed there: {', '.join(names)}"
 
 
 def _time(text: str, where: str) -> int:
@@ -236,7 +266,7 @@ def _step(step: StepTable, at_ms: int, chaos_ms: int, shape: Shape) -> Step:
     amount_ms = 0
     if step.by is not None:
         amount_ms = parse_offset(step.by) if step.action == "skew" else parse_delay(step.by)
-    words = [step.effect, " ".join(written), step.share, step.by, step.jitter and f"± {step.jitter}"]
+    words = [step.effect, step.behaviour, " ".join(written), step.share, step.by, step.jitter and f"± {step.jitter}"]
     return Step(
         at_ms=at_ms,
         action=step.action,
@@ -248,7 +278,21 @@ def _step(step: StepTable, at_ms: int, chaos_ms: int, shape: Shape) -> Step:
         amount_ms=amount_ms,
         jitter_ms=parse_delay(step.jitter) if step.jitter is not None else 0,
         effect=step.effect or "full",
+        behaviour=check_behaviour(step.behaviour) if step.behaviour is not None else "",
     )
+
+
+def _repeated(step: Step, written: StepTable, chaos_ms: int) -> list[Step]:
+    """A step as often as it happens."""
+    if written.every is None:
+        return [step]
+    every_ms = _time(written.every, "every")
+    ends = written.lasts is not None or step.action in {"restart", "heal"}
+    if every_ms < MIN_EVERY_MS or not ends:
+        raise Refused("bad_scenario", f"what repeats says for how long, and begins at most every {shown(MIN_EVERY_MS)}")
+    lasts_ms = step.lasts_ms if written.lasts is not None else 1
+    starts = range(step.at_ms, chaos_ms - lasts_ms + 1, every_ms)
+    return [replace(step, at_ms=at_ms, lasts_ms=min(step.lasts_ms, chaos_ms - at_ms)) for at_ms in starts]
 
 
 def _refuse_misfits(step: StepTable) -> None:
@@ -256,7 +300,7 @@ def _refuse_misfits(step: StepTable) -> None:
     given = {
         field.encode_name
         for field in msgspec.structs.fields(StepTable)
-        if field.name not in {"at", "action"} and getattr(step, field.name) is not None
+        if field.name not in {"at", "action", "every"} and getattr(step, field.name) is not None
     }
     needs = _NEEDS[step.action]
     may = needs | _MAY.get(step.action, frozenset({"for"}))
@@ -277,7 +321,7 @@ def _targets(action: Action, written: list[str], shape: Shape) -> tuple[tuple[Ta
             return (shape.group(written),), ()
         case "cut" | "delay" | "drop" | "duplicate" | "corrupt":
             return tuple(shape.parse(each) for each in written), ()
-        case "skew" | "disk":
+        case "skew" | "disk" | "byzantine":
             return (), tuple(validator for each in written for validator in shape.validator(each))
         case _:
             return (), tuple(node for each in written for node in shape.nodes(each))

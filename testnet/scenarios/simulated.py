@@ -31,6 +31,12 @@ def settings_of(scenario: Scenario, seed: int | None = None) -> SimulationSettin
         chaos_seconds=chaos_seconds,
         transactions_per_second=scenario.transfers_per_second,
         faults=faults_of(scenario),
+        byzantine_validators={
+            _name(each): step.behaviour
+            for step in scenario.steps
+            if step.action == "byzantine"
+            for each in step.validators
+        },
     )
 
 
@@ -120,8 +126,10 @@ def _of_links(step: Step, target: Target, shape: Shape) -> Iterator[_Part]:
             yield FaultKind.LOSSY, _whole(target), step.permille, True
         case "duplicate":
             yield FaultKind.DUPLICATING, _whole(target), step.permille, True
+        case "corrupt" if not isinstance(target, Relay):
+            yield FaultKind.CORRUPTING, _whole(target), step.permille, True
         case _:
-            raise Refused("not_simulated", "links of the simulator deliver the bytes that were sent")
+            raise Refused("not_simulated", "what relays carry is not changed here: name a shard or a validator")
 
 
 def _down(nodes: tuple[End, ...], shape: Shape, *, lasts: bool) -> Iterator[_Part]:

@@ -3,7 +3,7 @@
 import sys
 from argparse import ArgumentParser, Namespace
 
-from testnet.simulator.byzantine import BYZANTINE_RELAYS
+from testnet.simulator.byzantine import BYZANTINE_RELAYS, BYZANTINE_VALIDATORS
 from testnet.simulator.settings import SimulationSettings
 from testnet.simulator.shrink import shrink
 from testnet.simulator.world import run_simulation
@@ -25,6 +25,13 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("--flush-blocks", type=int, default=plain.flush_blocks, help="between writes of the state")
     parser.add_argument("--intensity", type=int, default=plain.intensity, help="multiplies the chances of faults")
     parser.add_argument("--byzantine-relay", action="append", default=[], choices=sorted(BYZANTINE_RELAYS))
+    parser.add_argument(
+        "--byzantine-validator",
+        action="append",
+        default=[],
+        metavar="s0v1:BEHAVIOUR",
+        help=" ".join(BYZANTINE_VALIDATORS),
+    )
     parser.add_argument("--crash", default=None, metavar="s0v1:57", help="kill a validator at an effect boundary")
     parser.add_argument("--shrink", action="store_true", help="if it fails, look for the few faults that matter")
     parser.add_argument("--no-faults", action="store_true", help="nothing goes wrong")
@@ -50,6 +57,7 @@ def settings_of(given: Namespace) -> SimulationSettings:
         flush_blocks=given.flush_blocks,
         intensity=given.intensity,
         byzantine_relays=tuple(given.byzantine_relay),
+        byzantine_validators=dict(word.split(":") for word in given.byzantine_validator),
         crash_boundary=crash,
         faults=() if given.no_faults else None,
     )

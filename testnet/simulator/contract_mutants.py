@@ -291,12 +291,12 @@ CONTRACT_MUTANTS: tuple[Mutant, ...] = (
         _CALLS,
     ),
     Mutant(
-        "own_writes_unseen",
+        "own_keys_unlisted",
         (
             Rewrite(
-                "contracts.session:Session._stored",
-                "(self.pending.writes, self._committed.writes)",
-                "(self._committed.writes,)",
+                "contracts.session:Session._keys",
+                "layers = (self._committed.writes, self.pending.writes)",
+                "layers = (self._committed.writes,)",
             ),
         ),
         _CALLS,

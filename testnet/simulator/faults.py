@@ -73,12 +73,15 @@ class FaultKind(StrEnum):
     RELAY_CUT = "relay-cut"
     """target: "r0>s1"; the relay cannot reach that shard."""
     LATE = "late"
-    """target: link "s0v1>s0v2", on which everything takes `amount` ms longer. Asked for in scenarios, never drawn."""
+    """target: link "s0v1>s0v2", on which everything takes `amount` ms longer."""
+    CORRUPTING = "corrupting"
+    """target: shard or validator; `amount` in a thousand of what validators say to one another arrive with one bit
+    flipped."""
     LANE_CUT = "lane-cut"
-    """target: "s0>s2"; no relay fetches what the first sends to the second. Asked for in scenarios, never drawn."""
+    """target: "s0>s2"; no relay fetches what the first sends to the second."""
 
 
-UNDRAWN = frozenset({FaultKind.LATE, FaultKind.LANE_CUT})
+UNDRAWN = frozenset({FaultKind.LATE, FaultKind.CORRUPTING, FaultKind.LANE_CUT})
 """Kinds that only scenarios ask for."""
 
 

@@ -17,7 +17,7 @@ from shards.outcome import Execution
 from shards.validator.effects import BlockApplied, BlockFinalized, HeightCertified
 from testnet.simulator.books import Books
 from testnet.simulator.clients import Clients
-from testnet.simulator.faults import Name, place_of
+from testnet.simulator.faults import Name, place_of, validator_name
 from testnet.simulator.findings import Findings
 from testnet.simulator.heap import Heap
 from testnet.simulator.promises import Promises
@@ -50,6 +50,9 @@ class Judge:
         self.votes = VoteChecker(
             committees, lambda key, message, signature: _verify(scheme, key, message, signature), findings
         )
+        self.guilty = self.votes.guilty = frozenset(settings.byzantine_validators)
+        self.blamed: dict[Name, set[str]] = {}
+        """What the guilty ones were found guilty of by others."""
         self.books = Books(context, findings)
         self.promises = Promises(findings) if settings.calls_per_minute else None
         self.disks: dict[Name, Reader] = {}
@@ -127,8 +130,13 @@ class Judge:
             self.findings.check(same, "S2", node, commitment.height, "another result is certified than was computed")
 
     def on_blame(self, node: Name, detail: str) -> None:
-        """Nobody in these simulations signs what an honest validator does not."""
-        self.findings.add("A1", node, self.finalized.get(node, 0), f"blames an honest validator: {detail[:120]}")
+        """Check that whoever is blamed is one of the guilty."""
+        who, offence, _ = detail.split(": ")
+        culprit = validator_name(place_of(node)[0], int(who.removeprefix("validator ")))
+        if culprit in self.guilty:
+            self.blamed.setdefault(culprit, set()).add(offence)
+        else:
+            self.findings.add("A1", node, self.finalized.get(node, 0), f"blames an honest validator: {detail[:120]}")
 
     def on_failure(self, node: Name, why: str) -> None:
         """An honest validator halted or raised."""

@@ -293,7 +293,7 @@ _SEEN: dict[str, tuple[int, str]] = {
     "name_taken_twice": (1, "S2"),
     "deadline_moved": (1, "C1"),
     "failure_undoes_nothing": (2, "C1"),
-    "own_writes_unseen": (1, "C1"),
+    "own_keys_unlisted": (1, "C1"),
     "deleted_keys_listed": (3, "C1"),
     "migrate_skipped": (1, "X4"),
     "queue_taken_from_the_wrong_end": (1, "X4"),

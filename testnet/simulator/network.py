@@ -6,6 +6,7 @@ network, which never reorders.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from testnet.simulator.draws import PERMILLE, Draws
 from testnet.simulator.faults import Name
@@ -43,13 +44,20 @@ class Network:
         self.loss: dict[Name, int] = {}
         """Permille lost of what this node sends or is sent."""
         self.doubling: dict[Name, int] = {}
+        self.corruption: dict[Name, int] = {}
+        """Permille that arrive with one bit flipped, of what this node sends or is sent."""
         self.slowness_ms: dict[Name, int] = {}
         self.delays_ms: dict[tuple[Name, Name], int] = {}
         """Always added to what this direction carries."""
-        self.counts = {"carried": 0, "lost": 0, "cut": 0, "doubled": 0, "slowed": 0}
+        self.counts = {"carried": 0, "lost": 0, "cut": 0, "doubled": 0, "slowed": 0, "corrupted": 0}
 
-    def send(self, sender: Name, receiver: Name, deliver: Callable[[], None]) -> None:
-        """Carry one message: `deliver` happens once, later; or never, or twice."""
+    def send(
+        self, sender: Name, receiver: Name, deliver: Callable[[], None], spoilt: Callable[[int], None] | None = None
+    ) -> None:
+        """Carry one message: `deliver` happens once, later; or never, or twice.
+
+        Or `spoilt` does in its place, told a number that says which bit is wrong; without it nothing is.
+        """
         key = (sender, receiver)
         link = self._links.get(key)
         if link is None:
@@ -65,6 +73,10 @@ class Network:
             self.counts["lost"] += 1
             return
         self.counts["carried"] += 1
+        corruption = max(self.corruption.get(sender, 0), self.corruption.get(receiver, 0))
+        if spoilt is not None and words[5] * PERMILLE < corruption * _WORD:
+            self.counts["corrupted"] += 1
+            deliver = partial(spoilt, words[6] * _WORD + words[7])
         delay = link.base_us + words[1] * JITTER_US // _WORD + self.delays_ms.get(key, 0) * MICROSECONDS_PER_MS
         slowness = self.slowness_ms.get(sender, 0)
         if slowness:
@@ -84,3 +96,11 @@ class Network:
     def delay_us(self, node: Name, counter: int) -> int:
         """How long a request of a node that is not on a link takes (reads that need no bytes on the wire)."""
         return self._draws.under(node).number(counter, *BASE_DELAY_US)
+
+
+def flip_bit(raw: bytes, bit: int) -> bytes:
+    """The same bytes with one bit changed, which `bit` says, counted on from the end as from the beginning."""
+    if not raw:
+        return raw
+    place, mask = divmod(bit % (8 * len(raw)), 8)
+    return raw[:place] + bytes([raw[place] ^ 1 << mask]) + raw[place + 1 :]

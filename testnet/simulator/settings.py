@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from consensus.pacing import Rules
-from testnet.simulator.faults import Fault, draw_faults, print_faults
+from testnet.simulator.faults import Fault, Name, draw_faults, print_faults
 from testnet.simulator.findings import Violation
 
 GENESIS_TIME_MS = 1_750_000_000_000
@@ -50,6 +50,8 @@ class SimulationSettings:
     crash_pause_ms: int = 400
     byzantine_relays: tuple[str, ...] = ()
     """Behaviours in `testnet.simulator.byzantine`, one more relay for each."""
+    byzantine_validators: Mapping[Name, str] = field(default_factory=dict)
+    """Who is guilty, and of which behaviour in `testnet.simulator.byzantine`."""
     real_signatures: bool | None = None
     """Ed25519; left open, one seed in twenty."""
     rules: Rules = field(default_factory=Rules)
@@ -92,6 +94,7 @@ class SimulationSettings:
             if value != getattr(plain, name):
                 words.append(f"--{name.replace('_', '-')} {value}")
         words += [f"--byzantine-relay {name}" for name in self.byzantine_relays]
+        words += [f"--byzantine-validator {name}:{what}" for name, what in self.byzantine_validators.items()]
         if self.crash_boundary is not None:
             words.append(f"--crash {self.crash_boundary[0]}:{self.crash_boundary[1]}")
         if self.faults == ():

@@ -50,7 +50,7 @@ from testnet.simulator.disk import SimulatedDisk
 from testnet.simulator.draws import Draws
 from testnet.simulator.faults import Name, validator_name
 from testnet.simulator.heap import MICROSECONDS_PER_MS, Heap
-from testnet.simulator.network import Network
+from testnet.simulator.network import Network, flip_bit
 from testnet.simulator.scheme import WatchedScheme
 from testnet.simulator.settings import GENESIS_TIME_MS, SimulationSettings
 from testnet.simulator.trace import Trace
@@ -347,7 +347,11 @@ class SimulatedValidator:
 
     def _send(self, to: ValidatorIndex, raw: bytes) -> None:
         peer = self.peers[self._names[to]]
-        self._network.send(self.name, peer.name, partial(peer.hear, PeerSent(self.index, raw)))
+
+        def spoilt(bit: int) -> None:
+            peer.hear(PeerSent(self.index, flip_bit(raw, bit)))
+
+        self._network.send(self.name, peer.name, partial(peer.hear, PeerSent(self.index, raw)), spoilt)
 
     def _sent(self) -> None:
         if self.crash_after_sends is not None:

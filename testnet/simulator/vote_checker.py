@@ -37,6 +37,8 @@ class VoteChecker:
         self._committed: dict[tuple[int, int, int], bytes] = {}
         self._certificates_checked: set[bytes] = set()
         self.votes_seen = 0
+        self.guilty: frozenset[Name] = frozenset()
+        """Whose votes prove nothing, whoever passes them on."""
 
     def restarted(self, node: Name) -> None:
         """The process begins a new life: what it signed and never sent is gone."""
@@ -110,6 +112,8 @@ class VoteChecker:
         voted: object = statement[2] if kind == _NULLIFY else tuple(cast("list[object]", statement[1]))
         view = cast("int", statement[2] if kind == _NULLIFY else cast("list[object]", statement[1])[1])
         node = f"s{shard}v{signer}"
+        if node in self.guilty:
+            return
         first = self._sent.setdefault((shard, signer, view, kind), voted)
         self._findings.check(first == voted, "S4", node, view, f"two different votes of kind {kind} in view {view}")
         finalized = self._sent.get((shard, signer, view, _FINALIZE))

@@ -14,6 +14,7 @@ from primitives.signatures import ED25519, SignatureScheme
 from shards.genesis import ChainContext
 from shards.limits import TOP_UP_MS
 from testnet.simulator.byzantine import BYZANTINE_RELAYS
+from testnet.simulator.byzantine_validator import make_validator
 from testnet.simulator.clients import Clients
 from testnet.simulator.customers import Customers
 from testnet.simulator.draws import Draws
@@ -65,7 +66,7 @@ class World:
         self.context = make_context(settings, scheme) if context is None else context
         self.judge = Judge(settings, self.context, scheme, self.heap, self.findings)
         self.validators = {
-            validator_name(shard, index): SimulatedValidator(
+            validator_name(shard, index): make_validator(
                 settings,
                 self.context,
                 (ShardId(shard), ValidatorIndex(index)),
@@ -126,7 +127,8 @@ class World:
         if self.settings.calls_per_minute:
             self._wait_for_the_hungry()
         if not self.findings:
-            self.judge.verdict(list(self.validators.values()), self.clients)
+            guilty = self.settings.byzantine_validators
+            self.judge.verdict([each for each in self.validators.values() if each.name not in guilty], self.clients)
         for relay in self.relays:
             self.findings.check(not relay.failure, "H1", relay.name, 0, relay.failure)
         return self._report()
@@ -180,6 +182,8 @@ class World:
                 return self._table(self.network.loss, self._members(fault.target), fault.amount)
             case FaultKind.DUPLICATING:
                 return self._table(self.network.doubling, self._members(fault.target), fault.amount)
+            case FaultKind.CORRUPTING:
+                return self._table(self.network.corruption, self._members(fault.target), fault.amount)
             case FaultKind.SLOW:
                 return self._table(self.network.slowness_ms, [fault.target], fault.amount)
             case FaultKind.RELAY_CRASH:

@@ -1,5 +1,7 @@
 """The image, its manifest and the cache of its compiled form."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -82,3 +84,26 @@ def test_the_cache_is_the_users_alone(engine: Engine, tmp_path: Path) -> None:
     folder = tmp_path / "cache"
     image.load(engine, folder=folder)
     assert folder.stat().st_mode & 0o077 == 0
+
+
+def test_an_image_that_was_not_loaded_for_long_is_removed_when_another_is_compiled(
+    engine: Engine, tmp_path: Path
+) -> None:
+    now = time.time()
+    for name, unused_s in (("old", image.KEPT_UNUSED_S + 60), ("recent", image.KEPT_UNUSED_S - 60)):
+        for suffix in (".cwasm", ".sha256", ".lock"):
+            file = tmp_path / f"machine-{name}{suffix}"
+            file.touch()
+            os.utime(file, (now - unused_s, now - unused_s))
+    (tmp_path / "notes.txt").touch()
+    image.load(engine, folder=tmp_path)
+    ours = image.compiled_path(tmp_path).stem
+    assert {file.stem for file in tmp_path.iterdir()} == {"machine-recent", "notes", ours}
+
+
+def test_loading_an_image_counts_as_using_it(engine: Engine, tmp_path: Path) -> None:
+    image.load(engine, folder=tmp_path)
+    compiled = image.compiled_path(tmp_path)
+    os.utime(compiled, (0, 0))
+    image.load(engine, folder=tmp_path)
+    assert compiled.stat().st_mtime > time.time() - 3600

@@ -1,5 +1,8 @@
 """An instance whose pages were put back is as good as a fresh one, whatever was written and whenever."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from contracts import gas
@@ -8,6 +11,7 @@ from contracts.machine.chamber import KEPT_FROM_CALL
 from contracts.machine.local import LocalMachine
 from contracts.machine.restoring import GROWTH_BYTES
 from contracts.outcomes import Completed, Cost, Invocation, Outcome, OutOfGas
+from contracts.runtime import image
 from primitives.codec import encode as encode_record
 from primitives.identifiers import Hash
 from tests.contracts.support import MemoryWorld, deployed, invocation
@@ -134,3 +138,20 @@ def test_an_instance_whose_memory_cannot_be_found_runs_nothing(monkeypatch: pyte
     monkeypatch.setattr(restoring.Restorer, "memories", lambda _restorer: frozenset())
     with pytest.raises(restoring.MachineUnfit, match="cannot be found"):
         LocalMachine().warm(1)
+
+
+def test_clearing_the_cache_while_contracts_run_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, world: MemoryWorld
+) -> None:
+    ours = tmp_path / "ostraka"
+    ours.mkdir()
+    for file in image.cache_folder().glob(f"{image.compiled_path().stem}.*"):
+        shutil.copy(file, ours)
+    linked = tmp_path / "linked"
+    linked.symlink_to(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(linked))
+    machine = LocalMachine()
+    code = deployed(machine, world, SOURCE)
+    before = run(machine, world, [invocation(code, "change", 0, 10)])
+    shutil.rmtree(ours)
+    assert run(machine, world, [invocation(code, "change", 0, 10)] * (KEPT_FROM_CALL + 2))[-1] == before[0]

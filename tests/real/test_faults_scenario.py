@@ -57,7 +57,14 @@ target = "s0-s1"
 for = "3s"
 
 [[step]]
-at = "10s"
+at = "8500ms"
+action = "byzantine"
+target = "s0/v1"
+behaviour = "nullify-and-finalize"
+for = "5s"
+
+[[step]]
+at = "12s"
 action = "restart"
 target = "all"
 """
@@ -70,13 +77,14 @@ def test_a_scenario_holds_on_processes_and_the_same_file_in_the_simulator(tmp_pa
     done = shell.json("scenario", "run", str(file), "--fresh", "--junit", str(junit))
     assert done["findings"] == []
     assert done["passed"]
-    assert [step["status"] for step in done["steps"]] == ["done"] * 6
+    assert [step["status"] for step in done["steps"]] == ["done"] * 7
+    assert done["counts"]["guilty blamed"] == 1
     assert min(done["heights"]) > 5
     assert done["counts"]["transfers settled"] >= 10
     assert done["counts"]["messages consumed"] >= 4
     assert done["counts"]["results compared"] >= 8
     suite = ET.parse(junit).getroot()
-    assert (suite.get("failures"), suite.get("tests")) == ("0", str(6 + len(done["judged"])))
+    assert (suite.get("failures"), suite.get("tests")) == ("0", str(7 + len(done["judged"])))
     assert not shell.home.exists(), "a testnet of its own is gone afterwards"
     simulated = run_simulated(load_scenario(file), str(file))
     assert simulated.findings == ()

@@ -17,7 +17,7 @@ from testnet.home import HomeLock, node_folder, node_log
 from testnet.launcher import Launch, launch
 from testnet.orphans import end_orphans
 from testnet.ports import PortReservation
-from testnet.processes import NodePlan
+from testnet.processes import Main, NodePlan
 from testnet.run_file import RunInfo
 
 
@@ -64,6 +64,7 @@ class Homes:
         count: int = 2,
         main: Callable[[tuple[socket.socket, ...]], int] = echo_pid,
         port: int = 0,
+        lying: Callable[[str], Main] | None = None,
         *,
         attached: bool = False,
     ) -> Launch:
@@ -80,6 +81,7 @@ class Homes:
                     log=node_log(home, f"s0/v{index}"),
                     ports=(PortReservation(port and port + index, "API"),),
                     main=main,
+                    lying=lying,
                 )
                 for index in range(count)
             ]

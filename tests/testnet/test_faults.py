@@ -177,6 +177,9 @@ class FakeTestnet:
         self.told: list[tuple[str, str]] = []
         self.done: list[tuple[str, str, int | None]] = []
         self.refuse = ""
+        self.faster = False
+        self.behaviours: dict[str, str] = {}
+        """Byzantine, by node."""
         self.orders: dict[str, dict[str, Any]] = {name: {} for name in names}
         monkeypatch.setattr(module, "ask", self.launcher)
         monkeypatch.setattr(module, "ask_node", self.node)
@@ -190,18 +193,27 @@ class FakeTestnet:
 
     def run(self, name: str) -> NodeRun:
         kind: Literal["relay", "validator"] = "relay" if name.startswith("r") else "validator"
-        return NodeRun(name=name, kind=kind, shard=0, api=None, link_port=None, pid=1, state=self.states[name], log="")
+        return NodeRun(
+            name=name, kind=kind, shard=0, api=None, link_port=None, pid=1, state=self.states[name], log="",
+            behaviour=self.behaviours.get(name),
+        )  # fmt: skip
 
     def launcher(self, _path: Path, request: dict[str, Any]) -> dict[str, Any]:
+        if request["do"] == "byzantine":
+            self.behaviours[request["node"]] = request["as"]
+        elif request["do"] == "restart":
+            self.behaviours.pop(request["node"], None)
         if request["do"] == "status":
             return {"nodes": [msgspec.to_builtins(self.run(name)) for name in self.states], "mending": {"s0/v1": 700}}
+        if self.faster:
+            raise Refused("not_paused", "it is running")
         self.done.append((request["do"], request["node"], request.get("for_ms")))
         self.states[request["node"]] = "running"
         return {"nodes": [msgspec.to_builtins(self.run(request["node"]))]}
 
     def node(self, path: Path, request: dict[str, Any]) -> dict[str, Any]:
         name = path.parent.name.replace("-", "/")
-        assert self.states[name] == "running", "nobody waits for a node that is paused"
+        assert self.states[name] == "running" or self.faster, "nobody waits for a node that is paused"
         if request["do"] == "put" and name == self.refuse:
             raise Refused("too_many", "no room")
         self.told.append((name, request["do"]))
@@ -244,6 +256,23 @@ def test_a_fault_that_nobody_can_be_told_of_is_refused(monkeypatch: pytest.Monke
     net = FakeTestnet(monkeypatch, s0v1="killed")
     with pytest.raises(Refused, match=r"unreachable.*s0/v1"):
         net.control.disk("full", [Validator(0, 1)], "disk full s0/v1")
+
+
+def test_a_node_that_goes_on_by_itself_meanwhile_is_healed_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = FakeTestnet(monkeypatch, s0v1="paused")
+    net.faster = True
+    net.control.disk("slow", [Validator(0, 0)], "slow", 5)
+    (healed,) = net.control.heal()
+    assert healed.startswith("disk-slow-")
+
+
+def test_a_liar_is_listed_and_healed_by_a_restart(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = FakeTestnet(monkeypatch)
+    net.control.process("byzantine", "s0/v2", 5_000, "half-send")
+    assert [each.text for each in net.control.listing()] == ["byzantine s0/v2 half-send"]
+    assert net.control.heal() == ("byzantine s0/v2 half-send",)
+    assert net.done == [("byzantine", "s0/v2", 5_000), ("restart", "s0/v2", None)]
+    assert net.control.listing() == ()
 
 
 def test_what_is_killed_for_a_time_is_brought_back_once_unless_somebody_was_faster() -> None:

@@ -6,6 +6,7 @@ import signal
 import socket
 import stat
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,36 @@ def test_a_node_killed_or_paused_for_a_time_comes_back_by_itself(homes: Homes) -
     assert list(ask(control, {"do": "status"})["mending"]) == ["s0/v1"]
     ask(control, {"do": "resume", "node": "s0/v1"})
     assert ask(control, {"do": "status"})["mending"] == {}
+
+
+def test_a_node_that_can_lie_is_restarted_as_a_liar_and_honest_again(homes: Homes) -> None:
+    info = homes.start(lying=lambda behaviour: partial(echo, behaviour)).info
+    control, url = Path(info.control), port(info.nodes[0].api)
+    (liar,) = ask(control, {"do": "byzantine", "node": "s0/v0", "as": "equivocate"})["nodes"]
+    assert (liar["behaviour"], answer_of(url)) == ("equivocate", b"equivocate")
+    (honest,) = ask(control, {"do": "restart", "node": "s0/v0"})["nodes"]
+    assert (honest["behaviour"], answer_of(url)) == (None, str(honest["pid"]).encode())
+    ask(control, {"do": "byzantine", "node": "s0/v1", "as": "half-send", "for_ms": 50})
+    until(lambda: ask(control, {"do": "status"})["nodes"][1]["behaviour"] is None)
+    with pytest.raises(Refused, match=r"unknown_behaviour.*equivocate"):
+        ask(control, {"do": "byzantine", "node": "s0/v0", "as": "smile"})
+
+
+def test_a_node_that_knows_no_lies_goes_on_when_it_is_told_to_lie(homes: Homes) -> None:
+    info = homes.start().info
+    with pytest.raises(Refused, match="only validators can be made to lie"):
+        ask(Path(info.control), {"do": "byzantine", "node": "s0/v0", "as": "equivocate"})
+    assert answer_of(port(info.nodes[0].api)) == str(info.nodes[0].pid).encode()
+
+
+def echo(text: str, sockets: tuple[socket.socket, ...]) -> int:
+    """A node that answers every connection with a text, until SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    sockets[0].listen()
+    while True:
+        connection, _ = sockets[0].accept()
+        connection.sendall(text.encode())
+        connection.close()
 
 
 def test_a_paused_node_accepts_and_says_nothing_until_it_is_resumed(homes: Homes) -> None:

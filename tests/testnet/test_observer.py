@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from shards.node import api_types as api
+from testnet.observer import checker as module
 from testnet.observer.checker import LiveChecker
 from testnet.simulator.findings import Findings
 
@@ -118,8 +119,8 @@ LIES: list[tuple[str, list[tuple[Any, ...]]]] = [
     ("S3", [("commitment", "s0/v1", 0, changed(commitment(0, 2), signers=[0, 1, 1]))]),
     ("V1", [("commitment", "s0/v1", 0, commitment(0, 3, balances=91))]),
     ("V1", [("commitment", "s0/v1", 0, commitment(0, 3, genesis=101, balances=91))]),
-    ("V1", [("streams", 1, heads(0, end=1, taken=2, received=11)), ("money",)]),
-    ("V1", [("streams", 1, heads(0, end=1, taken=2, received=9)), ("money",)]),
+    ("V1", [("streams", 1, heads(0, begin=1, end=1, taken=2, sent=3, received=11)), ("money",)]),
+    ("V1", [("streams", 1, heads(0, begin=1, end=1, taken=2, sent=3, received=9)), ("money",)]),
     ("X1", [("block", "s1/v0", 1, block(1, 2, takes(0, 1)))]),
     ("X1", [("block", "s1/v0", 1, block(1, 2, takes(0, 3)))]),
     (
@@ -164,3 +165,28 @@ def test_a_chain_that_is_read_from_the_middle_is_judged_from_there() -> None:
     assert checker.findings.all() == (), "who sent it was not read"
     checker.block("s1/v0", 1, block(1, 901, takes(0, 77)))
     assert [found.invariant for found in checker.findings.all()] == ["X1"]
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMEMBERED_HEIGHTS", 3)
+    monkeypatch.setattr(module, "REMEMBERED_CALLS", 2)
+    checker = judge()
+    for height in range(1, 9):
+        checker.block("s0/v0", 0, block(0, height, takes(1, height - 1, "reply", "reply")))
+        checker.commitment("s0/v0", 0, commitment(0, height))
+        checker.finalized("s0/v1", 0, [summary(0, height)])
+    checker.finalized("s0/v2", 0, [summary(0, 1, "long ago"), summary(0, 5, "long ago")])
+    checker.commitment("s0/v2", 0, commitment(0, 5, "long ago"))
+    assert checker.findings.all() == ()
+    assert [len(each) for each in (checker._ids, checker._results, checker._answered)] == [3, 3, 2]
+    checker.finalized("s0/v2", 0, [summary(0, 6, "other")])
+    assert [found.invariant for found in checker.findings.all()] == ["S1"]
+
+
+def test_whoever_blames_a_liar_is_right() -> None:
+    checker = judge()
+    checker.guilty.add("s0/v3")
+    checker.status("s0/v1", status(0, 1, 2, blamed=(3,)))
+    checker.status("s0/v2", status(0, 2, 2, blamed=(3,)))
+    assert checker.findings.all() == ()
+    assert checker.counts["guilty blamed"] == 1

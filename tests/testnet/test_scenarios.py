@@ -14,12 +14,14 @@ from primitives.errors import Refused
 from testnet.faults.control import FaultControl
 from testnet.run_file import NodeRun, NodeState, RunInfo
 from testnet.scenarios import simulated
+from testnet.scenarios.memory import WARM_UP_SECONDS, MemoryWatch
 from testnet.scenarios.real import RealRun, Told, carry_out
 from testnet.scenarios.reports import FindingReport, ScenarioReport, StepReport, json_report, junit_report
 from testnet.scenarios.scenario import load_scenario, parse_scenario
 from testnet.scenarios.simulated import faults_of, settings_of
 from testnet.simulator.faults import Fault, FaultKind
 from testnet.simulator.findings import Violation
+from testnet.simulator.network import flip_bit
 from testnet.simulator.settings import SimulationReport, SimulationSettings
 from testnet.simulator.world import World
 from tests.testnet.test_cli import ALL, run
@@ -50,6 +52,7 @@ def scenario(*steps: dict[str, Any], **more: Any) -> Any:
             [(FaultKind.LOSSY, "s0", 50), (FaultKind.LOSSY, "r1", 50)],
         ),
         ({"action": "duplicate", "target": "s0/v1", "share": "1%"}, [(FaultKind.DUPLICATING, "s0v1", 10)]),
+        ({"action": "corrupt", "target": "s0", "share": "2%"}, [(FaultKind.CORRUPTING, "s0", 20)]),
         ({"action": "skew", "target": "s0/v1", "by": "-900ms"}, [(FaultKind.CLOCK, "s0v1", -900)]),
         ({"action": "disk", "effect": "slow", "target": "s0/v1", "by": "50ms"}, [(FaultKind.SLOW_DISK, "s0v1", 50)]),
         ({"action": "disk", "effect": "eio", "target": "s0/v1"}, [(FaultKind.CRASH, "s0v1", 0)]),
@@ -58,6 +61,7 @@ def scenario(*steps: dict[str, Any], **more: Any) -> Any:
             [(FaultKind.CRASH, "s0v1", 0), (FaultKind.RELAY_CRASH, "r0", 0)],
         ),
         ({"action": "halt", "target": "s2"}, [(FaultKind.HALT, "s2", 1)]),
+        ({"action": "byzantine", "target": "s0/v1", "behaviour": "equivocate"}, []),
         ({"action": "pause", "target": "s0/v1"}, [(FaultKind.PAUSE, "s0v1", 0)]),
     ],
 )  # fmt: skip
@@ -86,7 +90,7 @@ def test_a_restart_is_short_and_a_heal_ends_what_began_before_it() -> None:
 @pytest.mark.parametrize(
     "step",
     [
-        {"action": "corrupt", "target": "s0", "share": "5%"},
+        {"action": "corrupt", "target": "r0", "share": "5%"},
         {"action": "drop", "target": "s0/v0-s0/v1", "share": "5%"},
         {"action": "cut", "target": "r0-s0/v1"},
         {"action": "delay", "target": "r0", "by": "5ms"},
@@ -101,11 +105,13 @@ def test_what_the_simulator_has_not_is_said(step: dict[str, Any]) -> None:
     ("change", "message"),
     [
         ({"name": ""}, "name"),
-        ({"color": "red"}, "color"),
+        ({"color": "red"}, "Allowed there: name, description"),
+        ({"setle": "5s"}, "did you mean settle?"),
+        ({"step": [{"at": "5s", "action": "heal", "fro": "1s"}]}, "did you mean for?"),
         ({"shards": 0}, "shards"),
         ({"duration": "soon"}, "duration: 'soon' is no duration"),
         ({"settle": "48h"}, "longer than 24h"),
-        ({"step": [{"at": "5s", "action": "melt", "target": "s0"}]}, "action"),
+        ({"step": [{"at": "5s", "action": "melt", "target": "s0"}]}, "actions are cut, partition"),
         ({"step": [{"at": "5", "action": "halt", "target": "s0"}]}, "step 1: at: '5' is no duration"),
         ({"step": [{"at": "5s", "action": "halt"}]}, "step 1 (halt at 5s): halt needs target"),
         ({"step": [{"at": "5s", "action": "drop", "target": "s0"}]}, "drop needs share"),
@@ -118,6 +124,8 @@ def test_what_the_simulator_has_not_is_said(step: dict[str, Any]) -> None:
         ({"step": [{"at": "5s", "action": "delay", "target": "s0", "by": "5"}]}, "is no duration"),
         ({"step": [{"at": "31s", "action": "halt", "target": "s0"}]}, "the chaos is over at 30s"),
         ({"step": [{"at": "29s", "action": "halt", "target": "s0", "for": "2s"}]}, "the chaos is over at 30s"),
+        ({"step": [{"at": "5s", "action": "byzantine", "target": "s0/v0", "behaviour": "smile"}]}, "withhold-votes"),
+        ({"step": [{"at": "5s", "action": "byzantine", "target": "r0", "behaviour": "equivocate"}]}, "is a relay"),
         ({"load": {"transfers_per_second": 0}}, "transfers_per_second"),
     ],
 )
@@ -134,6 +142,11 @@ def test_without_a_duration_the_chaos_ends_a_second_after_the_last_fault() -> No
     assert parse_scenario(table, "x").chaos_ms == 7_000
 
 
+def test_liars_of_a_scenario_are_liars_of_the_simulation() -> None:
+    made = scenario({"action": "byzantine", "target": ["s0/v1", "s2/v3"], "behaviour": "half-send"})
+    assert settings_of(made).byzantine_validators == {"s0v1": "half-send", "s2v3": "half-send"}
+
+
 def test_what_is_no_file_or_no_toml_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="no_scenario"):
         load_scenario(tmp_path / "none.toml")
@@ -148,7 +161,7 @@ def test_the_examples_can_be_run_in_both_worlds(path: Path) -> None:
     made = load_scenario(path)
     settings = settings_of(made)
     assert settings.chaos_ms == made.chaos_ms
-    assert len(settings.faults or ()) >= len(made.steps)
+    assert len(settings.faults or ()) + len(settings.byzantine_validators) >= len(made.steps)
 
 
 def test_the_guide_shows_what_there_is() -> None:
@@ -195,6 +208,19 @@ def test_late_links_make_blocks_late() -> None:
     assert small(*late, validators=4).judge.finalized_ms[0, 1] >= 450, "a block takes three messages"
 
 
+def test_flipped_bits_are_refused_and_nobody_is_blamed() -> None:
+    world = small(Fault(FaultKind.CORRUPTING, "s0", 0, 9_000, 200), validators=4)
+    assert world.network.counts["corrupted"] > 100
+    assert world.judge.books.shards[0].height > 20
+
+
+@pytest.mark.parametrize("bit", [0, 7, 8, 31, 32, 2**32 - 1])
+def test_exactly_one_bit_is_flipped(bit: int) -> None:
+    flipped = flip_bit(b"vote", bit)
+    assert sum((one ^ other).bit_count() for one, other in zip(b"vote", flipped, strict=True)) == 1
+    assert flip_bit(b"", bit) == b""
+
+
 def test_the_sample_holds_in_the_simulator(tmp_path: Path) -> None:
     sample = Path(__file__).parents[2] / "examples" / "scenarios" / "bad-minute.toml"
     report, junit = tmp_path / "report.json", tmp_path / "junit.xml"
@@ -202,12 +228,12 @@ def test_the_sample_holds_in_the_simulator(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     assert "✓ a bad minute: every invariant held" in done.output
     written = json.loads(report.read_text())
-    assert (written["passed"], written["world"], len(written["steps"])) == (True, "simulated", 12)
+    assert (written["passed"], written["world"], len(written["steps"])) == (True, "simulated", 13)
     happened = {name for name, count in written["counts"].items() if count}
     assert {"partition", "halt", "lane-cut", "late", "lossy", "pause", "clock", "slow-disk"} <= happened
     assert min(written["heights"]) > 20
     suite = ET.parse(junit).getroot()
-    assert (suite.get("tests"), suite.get("failures")) == (str(12 + len(written["judged"])), "0")
+    assert (suite.get("tests"), suite.get("failures")) == (str(13 + len(written["judged"])), "0")
 
 
 def broken_run(settings: SimulationSettings) -> SimulationReport:
@@ -267,8 +293,8 @@ class Remembers(FaultControl):
     def nodes(self) -> tuple[NodeRun, ...]:
         return self._info.nodes
 
-    def process(self, operation: Any, node: str, lasts_ms: int | None = None) -> NodeRun:
-        self.done.append((operation, node, lasts_ms))
+    def process(self, operation: Any, node: str, lasts_ms: int | None = None, behaviour: str | None = None) -> NodeRun:
+        self.done.append((operation, node, lasts_ms, *([behaviour] if behaviour else [])))
         return self._info.nodes[0]
 
 
@@ -282,6 +308,10 @@ def steps_of(*steps: dict[str, Any]) -> Any:
         ({"action": "halt", "target": "s0", "for": "2s"}, [("kill", "s0/v0", 2_000)]),
         ({"action": "pause", "target": "s0/v0", "for": "2s"}, [("pause", "s0/v0", 2_000)]),
         (
+            {"action": "byzantine", "target": "s0/v0", "behaviour": "half-send", "for": "2s"},
+            [("byzantine", "s0/v0", 2_000, "half-send")],
+        ),
+        (
             {"action": "restart", "target": "all"},
             [
                 ("kill", "s0/v0", None), ("kill", "s0/v2", None),
@@ -294,3 +324,48 @@ def test_processes_that_are_down_already_stay_as_they_are(step: dict[str, Any], 
     control = Remembers(a_run("running", "killed", "paused"))
     carry_out(control, steps_of(step)[0])
     assert control.done == done
+
+
+def test_a_step_that_repeats_happens_as_often_as_it_fits() -> None:
+    (at, _), *others = [
+        (step.at_ms, step.lasts_ms)
+        for step in scenario({"action": "halt", "target": "s0", "for": "4s", "every": "7s"}).steps
+    ]
+    assert (at, others) == (5_000, [(12_000, 4_000), (19_000, 4_000), (26_000, 4_000)])
+    restarts = scenario({"action": "restart", "target": "all", "every": "10s"}).steps
+    assert [step.at_ms for step in restarts] == [5_000, 15_000, 25_000]
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        ({"every": "7s"}, "says for how long"),
+        ({"every": "10ms", "for": "1s"}, "at most every 1s"),
+        ({"every": "soon", "for": "1s"}, "is no duration"),
+    ],
+)
+def test_a_step_that_repeats_must_end(step: dict[str, Any], message: str) -> None:
+    with pytest.raises(Refused, match=message):
+        scenario({"action": "halt", "target": "s0"} | step)
+
+
+def test_a_file_has_so_many_steps_those_that_repeat_included() -> None:
+    with pytest.raises(Refused, match="3595 steps"):
+        scenario({"action": "halt", "target": "s0", "for": "1s", "every": "1s"}, duration="1h")
+
+
+def test_memory_is_compared_from_the_end_of_the_warm_up_on(tmp_path: Path) -> None:
+    watch = MemoryWatch(tmp_path)
+
+    def holds(pid: int, kb: int) -> None:
+        (tmp_path / str(pid)).mkdir(exist_ok=True)
+        (tmp_path / str(pid) / "status").write_text(f"Name:\tpython\nVmRSS:\t{kb:>8} kB\n")
+
+    for now, kb in ((0.0, 50), (WARM_UP_SECONDS, 100), (WARM_UP_SECONDS + 10, 90), (WARM_UP_SECONDS + 60, 104)):
+        holds(1, kb)
+        watch.look([("s0/v0", 1), ("s0/v1", 2)], now)
+    holds(3, 70)
+    watch.look([("s0/v1", 3)], WARM_UP_SECONDS + 61)
+    (report,) = watch.reports()
+    assert (report.node, report.seconds, report.first_kb, report.last_kb) == ("s0/v0", 60.0, 100, 104)
+    assert report.growth_percent == pytest.approx(4.0)

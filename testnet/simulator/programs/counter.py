@@ -1,6 +1,6 @@
 """A counter that misses no step, in every version of its code."""
 
-from ostraka_contract import call, emit, get, lock, msg, put
+from ostraka_contract import call, emit, get, keys, lock, msg, put
 
 VERSION = 1
 
@@ -24,6 +24,7 @@ def stumble() -> None:
     """Nothing of this happens, because it fails in the end."""
     put("count", get("count", 0) + 100)
     emit("Stumbled")
+    keys()  # so that the machine's host has heard of it
     call(msg.shard, "counter", "bump", value=msg.value, gas=25_000)
     raise Stumble("over its own feet")
 
