@@ -26,6 +26,7 @@ from consensus.messages import (
 from consensus.quorum import check_quorum
 from primitives.errors import Refused
 from primitives.identifiers import Height, ValidatorIndex
+from primitives.marks import sometimes
 
 
 class CatchUp:
@@ -96,8 +97,10 @@ class CatchUp:
         try:
             blocks = self._check_chunk(answer)
         except Refused:
+            sometimes("history that is refused")
             context.fetcher.ask_next(sender, ArchiveRequest, context.now.monotonic_ms)
             raise
+        sometimes("history caught up in a chunk")
         self._source = sender
         headers = [*(block.header for block, _ in blocks), *answer.links]
         for block, raw in blocks:

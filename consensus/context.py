@@ -37,6 +37,7 @@ from primitives.codec import encode
 from primitives.errors import Refused, invariant
 from primitives.identifiers import BlockId, Milliseconds, SecretSeed, ValidatorIndex, View
 from primitives.instant import Instant
+from primitives.marks import sometimes
 from primitives.signatures import SignatureScheme
 
 
@@ -158,7 +159,9 @@ class Context:
     def accept(self, certificate: Certificate) -> None:
         """Take a verified certificate of a view above the last finalized one: journal it, act on it."""
         view = certificate.statement.view
-        self.views.store(certificate)
+        state = self.views.store(certificate)
+        if state.notarization is not None and state.nullification is not None:
+            sometimes("a view both notarized and nullified")
         self.outbox.write(certificate_write(certificate))
         if not isinstance(certificate.statement, Nullify):
             self.pacer.note_block(self.now.monotonic_ms, view)
@@ -170,6 +173,8 @@ class Context:
 
     def enter(self, view: View) -> None:
         """Move to a higher view."""
+        if view > self.views.current + 1:
+            sometimes("views skipped by a certificate")
         for state in self.views.enter(view):
             if state.notarization is None:
                 for block_id in state.block_ids():
@@ -202,6 +207,7 @@ class Context:
         if self.signing_from is not None or self._seed is None or self.me in certificate.quorum.indices():
             return
         if block_time_ms > self.started_wall_ms + 2 * self.rules.allowed_drift_ms:
+            sometimes("signing again after the journal was lost")
             self.signing_from = View(certificate.statement.view + 1)
             self.outbox.write(signing_write(self.signing_from))
             self.outbox.note("signing_again", f"the journal was lost; signing from view {self.signing_from}")
@@ -262,6 +268,8 @@ class Context:
                 self.views.store(certificate)
             if not isinstance(certificate.statement, Notarize) and view >= self.views.current:
                 self.views.enter(View(view + 1))
+        if recovered.votes:
+            sometimes("a restart with votes in the journal")
         for vote in recovered.votes:
             state = self.views.at(vote.statement.view)
             state.own_votes[vote.statement.kind] = vote

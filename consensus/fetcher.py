@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from consensus.messages import ArchiveRequest, BlockRequest, ViewsRequest
 from primitives.identifiers import ValidatorIndex
+from primitives.marks import sometimes
 
 MAX_WANTS = 16
 """Things asked for at once; the oldest views come first, and the rest follows as they are answered."""
@@ -47,6 +48,8 @@ class Fetcher:
             if pursuit.due_ms <= now_ms:
                 peer = self._peers[(pursuit.first + pursuit.attempts) % len(self._peers)]
                 pursuit.attempts += 1
+                if pursuit.attempts > 1:
+                    sometimes("something fetched from another peer")
                 pursuit.asked.add(peer)
                 pursuit.due_ms = now_ms + self._retry_ms
                 requests.append((peer, want))

@@ -32,6 +32,7 @@ from consensus.messages import (
 from consensus.views import check_shape
 from primitives.errors import Refused
 from primitives.identifiers import ValidatorIndex, View
+from primitives.marks import sometimes
 
 HELP_INTERVAL_MS = 250
 """A peer that is behind gets unasked help at most so often: its own repetitions are slower."""
@@ -114,6 +115,7 @@ class Intake:
             return
         certificates = self.further(view, finalized)
         if certificates:
+            sometimes("a straggler helped")
             self._helped_ms[peer] = now_ms
             context.outbox.send(peer, Certificates(tuple(certificates)))
 
@@ -136,6 +138,7 @@ class Intake:
         in_view = View(view + 1) if isinstance(statement, Finalize) else view
         self.seen_views[sender] = max(self.seen_views[sender], in_view)
         if view > context.views.current + 1:
+            sometimes("a vote from far ahead")
             self._ask_tip(sender)
             return
         is_new = view >= context.views.floor and context.count(vote, verified=False)

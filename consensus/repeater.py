@@ -19,6 +19,7 @@ from consensus.messages import (
 )
 from consensus.views import ViewState
 from primitives.identifiers import View
+from primitives.marks import sometimes
 
 MAX_FINALIZE_VOTES = 8
 """Own finalize votes repeated at once: any one of them finalizes everything below, the newest are likeliest to."""
@@ -128,5 +129,6 @@ class Repeater:
             return False
         for peer in context.peers:
             if not state.tally.has(Notarize.kind, peer) and not state.tally.has(Nullify.kind, peer):
+                sometimes("a proposal sent again")
                 context.outbox.send(peer, Proposed(vote, justification, held.raw))
         return False

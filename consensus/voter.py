@@ -25,6 +25,7 @@ from consensus.views import ViewState
 from primitives.codec import encode
 from primitives.errors import invariant
 from primitives.identifiers import BlockId, Milliseconds, View
+from primitives.marks import sometimes
 
 
 class Voter:
@@ -59,6 +60,7 @@ class Voter:
                 context.outbox.note("conflicting_certificates", f"view {view} is notarized beside a finalized block")
                 del context.views.uncertified[view]
             elif path.missing is not None:
+                sometimes("a notarized block that is not here")
                 if context.chain.is_far(path.blocks) and context.is_behind():
                     continue  # history is on its way in chunks
                 context.want(BlockRequest(path.missing), context.committee.leader(view))
@@ -69,6 +71,8 @@ class Voter:
 
     def _certify(self, state: ViewState, path: tuple[HeldBlock, ...]) -> None:
         context = self._context
+        if state.view < context.views.current:
+            sometimes("a view certified after it was left")
         context.views.certify(state)
         if state.notarization is None:
             return
@@ -105,9 +109,11 @@ class Voter:
         if proposal is None or not undecided or not context.can_sign:
             return False
         if proposal.parent_view < context.views.finalized:
+            sometimes("a proposal on a parent below the last finalized view")
             return self._reject(state, f"its parent view {proposal.parent_view} is below the last finalized one")
         missing = context.views.missing_evidence(proposal)
         if missing is not None:
+            sometimes("a proposal whose ancestry is not known")
             context.want(missing, context.committee.leader(state.view))
             return False
         parent_id = context.views.certified_block(proposal.parent_view)
@@ -123,6 +129,7 @@ class Voter:
             return self._reject(state, flaw)
         ahead_ms = held.block.header.time_ms - context.now.wall_ms - context.rules.allowed_drift_ms
         if ahead_ms > 0:
+            sometimes("a proposal from a clock that is ahead")
             self._clock_due_ms = context.now.monotonic_ms + ahead_ms
             return False
         state.is_asked = True
@@ -140,6 +147,7 @@ class Voter:
         if verdict is Verdict.INVALID:
             self._reject(state, reason)
         elif verdict is Verdict.NOT_YET:
+            sometimes("a proposal that cannot be judged yet")
             state.defer()
         elif not state.is_equivocated and context.can_sign:
             context.save_block(block_id)
@@ -161,6 +169,7 @@ class Voter:
         return None
 
     def _reject(self, state: ViewState, why: str) -> bool:
+        sometimes("an invalid proposal")
         state.is_invalid = True
         self._context.outbox.note("invalid_proposal", f"view {state.view}: {why}")
         return True
@@ -211,10 +220,12 @@ class Voter:
         """Propose what the application built; without a block, ask again a little later."""
         context = self._context
         if view != self._building or view != context.views.current:
+            sometimes("a block built too late for its view")
             return
         self._building = None
         state = context.current
         if block is None:
+            sometimes("a leader that cannot build yet")
             self._build_after_ms = context.now.monotonic_ms + context.rules.min_block_interval_ms
             return
         if state.own_votes or self._build_parent < context.views.finalized or not context.can_sign:
@@ -257,6 +268,7 @@ class Voter:
         deadline_ms = self.deadline_ms()
         if deadline_ms is None or deadline_ms > context.now.monotonic_ms:
             return False
+        sometimes("a view given up")
         context.outbox.broadcast(context.cast(Nullify(context.committee.epoch, context.views.current)))
         return True
 
@@ -270,6 +282,7 @@ class Voter:
         given_up_by = state.tally.support(Nullify(context.committee.epoch, state.view)) if state.tally else 0
         # Of f + 1 validators one is honest, and has waited long enough for all of us.
         if cannot_vote or given_up_by > context.committee.max_faulty:
+            sometimes("a view given up before its time")
             return context.now.monotonic_ms
         expected_ms = self._expected_ms()
         if state.proposed_ms is not None:

@@ -33,6 +33,17 @@ _TEXTS: Final = (
 )  # fmt: skip
 
 
+_WIDER: Final = {
+    **{0x90 | count: bytes((0xDC, 0, count)) for count in range(16)},
+    **{0xA0 | count: bytes((0xD9, count)) for count in range(32)},
+    0xC4: b"\xc5\0",
+    0xCC: b"\xcd\0",
+    0xCD: b"\xce\0\0",
+    0xCE: b"\xcf\0\0\0\0",
+}
+"""First byte of MessagePack -> the same in a wider form."""
+
+
 class Mutator:
     """Makes inputs for one target."""
 
@@ -64,7 +75,9 @@ class Mutator:
 def _change_bytes(raw: bytes, samples: Sequence[bytes], chance: random.Random) -> bytes:
     """Change bytes without knowing what they are."""
     at, other = sorted((chance.randint(0, len(raw)), chance.randint(0, len(raw))))
-    match chance.randrange(8):
+    match chance.randrange(9):
+        case 8:
+            return _widened(raw, chance)
         case 0 if raw:
             at = min(at, len(raw) - 1)
             return raw[:at] + bytes((raw[at] ^ 1 << chance.randrange(8),)) + raw[at + 1 :]
@@ -85,6 +98,15 @@ def _change_bytes(raw: bytes, samples: Sequence[bytes], chance: random.Random) -
             return raw[:at] + donor[chance.randint(0, len(donor)) :]
         case _:
             return raw[:at] + bytes(other - at) + raw[other:]
+
+
+def _widened(raw: bytes, chance: random.Random) -> bytes:
+    """A number or a length of MessagePack in more bytes than it needs: the same value in another form."""
+    if not raw:
+        return raw
+    places = [at for at, byte in enumerate(raw[:2048]) if byte < 0x80 or byte in _WIDER]
+    at = chance.choice(places) if places else 0
+    return raw[:at] + _WIDER.get(raw[at], bytes((0xCC, raw[at]))) + raw[at + 1 :]
 
 
 def _change_form(raw: bytes, samples: Sequence[bytes], form: Form, chance: random.Random) -> bytes | None:

@@ -26,6 +26,7 @@ from consensus.events import TimerFired
 from primitives.errors import Refused
 from primitives.identifiers import Height, Sequence, ShardId, ValidatorIndex
 from primitives.instant import Instant
+from primitives.marks import sometimes
 from primitives.signatures import SignatureScheme
 from relay.effects import Deliver, Effect, Fetch
 from relay.events import (
@@ -142,6 +143,7 @@ class Courier:
             try:
                 check_news(certificate, event.heads, event.shard, self.context, self.scheme)
             except Refused as error:
+                sometimes("news refused by a relay")
                 self._condemn(event.shard, event.validator, f"news refused: {error}", now)
                 return
         if view is None:
@@ -206,6 +208,7 @@ class Courier:
             bundle = self._open(event.raw, lane) if event.raw is not None else None
         except Refused as error:
             self._empty_hand(lane, f"s{lane.source}/v{hand.fetched_from} sent a bad bundle: {error}")
+            sometimes("a bundle refused by a relay")
             self._condemn(lane.source, hand.fetched_from, f"bundle refused: {error}", now)
             self._try_elsewhere(lane, now, source=hand.fetched_from)
             return
@@ -249,6 +252,7 @@ class Courier:
             lane.took(hand, now)
             self._empty_hand(lane)
             return
+        sometimes("a delivery refused")
         self._empty_hand(lane, f"s{lane.destination}/v{event.validator} refused: {event.code}: {event.detail}")
         self._note("refused", f"{lane.name} {lane.problem}")
         if event.code == FROZEN_CODE:
@@ -267,6 +271,7 @@ class Courier:
 
     def _give_up(self, lane: Lane, hand: Hand, reason: str, now: int) -> None:
         """A request got no answer, or none in time."""
+        sometimes("a request that nobody answers")
         shard, validator = (lane.destination, hand.deliver_to) if hand.delivering else (lane.source, hand.fetched_from)
         self._members[shard].strike(validator, reason, now)
         self._empty_hand(lane, f"s{shard}/v{validator} did not answer: {reason}")
@@ -289,6 +294,7 @@ class Courier:
         if destination is not None:
             lane.tried_destinations.add(destination)
         if self._choose(lane, now) is None:
+            sometimes("a lane on which everything has failed")
             lane.back_off(now)
 
     def _empty_hand(self, lane: Lane, problem: str = "") -> None:
@@ -332,6 +338,7 @@ class Courier:
             lane.settle(self._views[lane.destination].head(lane.source), now)
         if not lane.stalled(now):
             return
+        sometimes("a delivery that led to nothing")
         problem = (
             f"shard {lane.destination} took a bundle from message {lane.ahead[0].first} on"
             f" and certified nothing of it in {lane.patience_ms} ms"

@@ -23,6 +23,7 @@ from primitives.amounts import Amount, unpack_amount
 from primitives.codec import encode
 from primitives.errors import Refused, invariant
 from primitives.identifiers import Hash, MessageId, Sequence
+from primitives.marks import sometimes
 from shards.bundles import Bundle
 from shards.calls.arrivals import MAX_DETAIL, Consumed, consume_call, consume_reply, value_of
 from shards.commitments import commitment_hash
@@ -82,6 +83,7 @@ def consume_bundle(state: WorkingState, bundle: Bundle, item: int) -> None:
             case Reply() as reply:
                 consume_reply(state, consumed, reply)
             case None:
+                sometimes("a message that cannot be read")
                 state.add_receipt(
                     DiscardReceipt(
                         source=source,
@@ -100,6 +102,7 @@ def _split(state: WorkingState, lane: LaneDraft, bundle: Bundle) -> tuple[list[A
     for sequence, body in enumerate(bundle.bodies, start=bundle.first):
         message_id = message_id_of(state.chain_id, head.source, head.destination, Sequence(sequence), body)
         if sequence < lane.received.size:
+            sometimes("a message that was consumed before")
             known, _ = mmr.append(known, Hash(message_id))
         else:
             arrivals.append(_read(Sequence(sequence), message_id, body))
@@ -157,6 +160,7 @@ def _excess(state: WorkingState, lane: LaneDraft, bundle: Bundle, arrivals: list
 
 def _freeze(state: WorkingState, lane: LaneDraft, bundle: Bundle, item: int, contradiction: Contradiction) -> None:
     """Stop both streams with this peer."""
+    sometimes("a lane frozen")
     lane.frozen = True
     source = bundle.head.source
     reason, detail = contradiction.reason, contradiction.detail[:MAX_DETAIL]

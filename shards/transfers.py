@@ -10,6 +10,7 @@ from typing import NamedTuple
 from primitives.amounts import Amount, pack_amount, unpack_amount
 from primitives.errors import Refused, invariant
 from primitives.identifiers import CallId, ShardId
+from primitives.marks import sometimes
 from shards.calls.arrivals import MAX_DETAIL
 from shards.calls.batches import CallBatch
 from shards.calls.operations import Done, execute_alone
@@ -138,6 +139,7 @@ def _failure(state: WorkingState, transaction: SignedTransaction, sender: Accoun
         return Failure(refused.code, refused.detail)
     needed = fee_of(body) + total_amount(body)
     if needed > sender.balance:
+        sometimes("a transaction that cannot pay")
         return Failure("overdraft", f"amounts and fees are {needed} base units, the balance is {sender.balance}")
     remote = [operation for operation in body.operations if isinstance(operation, Remote)]
     return _remote_failure(state, sender, remote) if remote else None
@@ -157,8 +159,10 @@ def _remote_failure(state: WorkingState, sender: AccountDraft, remote: list[Remo
                 "frozen", f"the streams with shard {destination} are frozen: its validators contradicted themselves"
             )
         if wanted[destination] > room(lane):
+            sometimes("a full stream met by a transaction")
             return Failure("stream_full", f"too many calls to shard {destination} are unacknowledged; try again later")
         if operation.deadline_ms <= state.time_ms:
+            sometimes("a deadline that is over when it is included")
             return Failure(
                 "deadline_past", f"the deadline {operation.deadline_ms} ms is not after the block's {state.time_ms} ms"
             )

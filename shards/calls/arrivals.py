@@ -16,6 +16,7 @@ from primitives.addresses import format_address
 from primitives.amounts import Amount, pack_amount, unpack_amount
 from primitives.codec import encode
 from primitives.identifiers import CallId, Hash, MessageId, PublicKey, Sequence, ShardId, TransactionId
+from primitives.marks import sometimes
 from primitives.signatures import PUBLIC_KEY_BYTES
 from shards.calls.ending import Ending, clipped, send_reply
 from shards.calls.queue import clear_timer
@@ -130,6 +131,7 @@ def consume_reply(state: WorkingState, consumed: Consumed, reply: Reply) -> None
     value = unpack_amount(reply.returned)
     open_call = state.open_call(CallId(reply.call_id))
     if open_call is None or open_call.destination != consumed.source:
+        sometimes("a reply to no call")
         state.escrow += value
         trace_id, detail = TransactionId(bytes(32)), "answers no call that was made there; its value is in escrow"
     else:
@@ -169,6 +171,7 @@ def give_up(state: WorkingState, call_id: CallId) -> None:
     caller = suspended_call(state, caller_id)
     if caller is None:
         return
+    sometimes("patience ran out")
     text = "no reply came within the call's patience; it may still happen"
     reply = ContractReply(open_call.number, UNKNOWN, b"", "", text, "", ZERO_AMOUNT)
     _deliver(state, caller_id, caller, reply, RunCause.PATIENCE, open_call.resume_gas)
@@ -186,6 +189,7 @@ def resuming_gas(state: WorkingState, call_id: CallId, kind: str) -> int:
 def _refusal(state: WorkingState, consumed: Consumed, sender: str | None, call: Call) -> Refusal | None:
     """Why a call is not taken up, or None."""
     if state.time_ms > call.deadline_ms:
+        sometimes("a call expired on arrival")
         text = f"consumed at {state.time_ms} ms, after its deadline {call.deadline_ms} ms"
         return Refusal(Outcome.EXPIRED, text)
     if sender is None:
@@ -196,6 +200,7 @@ def _refusal(state: WorkingState, consumed: Consumed, sender: str | None, call: 
         return None
     name = _own_contract(state, call.target)
     if name is None or state.contract(name) is None:
+        sometimes("a call for a contract that is not there")
         shown = clipped(call.target.decode(errors="replace"), MAX_DETAIL)
         return Refusal(Outcome.REFUSED, f"there is no contract {shown} on shard {state.shard}")
     if not _may_have_id(state, consumed, call):
@@ -291,12 +296,14 @@ def _settle(state: WorkingState, open_call: OpenCall, reply: Reply) -> None:
     caller_id = CallId(open_call.parent_call_id)
     caller = suspended_call(state, caller_id)
     if caller is None:
+        sometimes("a reply after its caller has ended")
         # Its caller has ended: the contract keeps what is left of the gas.
         contract.balance += refund
         return
     state.escrow += refund
     caller = msgspec.structs.replace(caller, gas_left=caller.gas_left + refund // GAS_PRICE)
     if open_call.given_up:
+        sometimes("a reply after patience ran out")
         store(state, caller_id, caller)
         feed(state, caller_id, caller)
         return

@@ -6,6 +6,7 @@ queued now waits for the next block.
 """
 
 from primitives.identifiers import CallId, Sequence
+from primitives.marks import sometimes
 from shards.calls.arrivals import (
     KINDS,
     UNKNOWN,
@@ -52,6 +53,7 @@ def execute_local(state: WorkingState) -> None:
     end = queue_of(state).end
     for due_ms, kind, call_id in list(due_timers(state, MAX_DUE_TIMERS)):
         if not budget.allows(_timer_gas(state, kind, call_id)):
+            sometimes("timers left for the next block")
             return
         clear_timer(state, due_ms, kind, call_id)
         if kind is TimerKind.PATIENCE:
@@ -61,6 +63,7 @@ def execute_local(state: WorkingState) -> None:
     while (item := queued(state, end)) is not None:
         sequence, body = item
         if not budget.allows(_item_gas(state, body)):
+            sometimes("local work left for the next block")
             return
         dequeue(state)
         _execute_item(state, sequence, body)
@@ -91,6 +94,7 @@ def _execute_item(state: WorkingState, sequence: Sequence, body: bytes) -> None:
         call_id = CallId(body[len(RESUME_MARK) :])
         call = suspended_call(state, call_id)
         if call is not None and call.starved_until_ms:
+            sometimes("a starved call fed")
             resume(state, call_id, call, RunCause.GAS, call.gas_left)
         return
     message = message_decoder.decode(body)

@@ -19,6 +19,7 @@ from primitives.amounts import Amount, pack_amount, unpack_amount
 from primitives.codec import encode
 from primitives.errors import InvariantViolated, invariant
 from primitives.identifiers import CallId, Hash
+from primitives.marks import sometimes
 from shards.calls.ending import Ending, end_call
 from shards.calls.queue import clear_timer, enqueue_resumption, set_timer
 from shards.calls.records import (
@@ -111,6 +112,7 @@ def resume(state: WorkingState, call_id: CallId, call: SuspendedCall, cause: Run
 
 def fail_starved(state: WorkingState, call_id: CallId, call: SuspendedCall) -> None:
     """End a call that nobody gave more gas in time."""
+    sometimes("a starved call ended")
     state.escrow -= GAS_PRICE * call.gas_left
     _forget(state, call_id, call)
     ending = Ending(kind="out_of_gas", error_type="OutOfGas", error_text=STARVED_TEXT)
@@ -201,6 +203,7 @@ def _conclude(state: WorkingState, attempt: Attempt, outcome: Outcome, in_hand: 
             ending = Ending(kind="out_of_gas", error_type="OutOfGas", error_text=text)
             return _end(state, attempt, outcome, made, ending, in_hand)
         case OutOfGas():
+            sometimes("a call starved in its run")
             call = replace(call, journal=outcome.journal, starved_until_ms=state.time_ms + TOP_UP_MS)
             _keep(state, attempt.call_id, call)
             set_timer(state, call.starved_until_ms, TimerKind.STARVED, attempt.call_id)
@@ -250,6 +253,7 @@ def _starve(state: WorkingState, attempt: Attempt) -> None:
         store(state, attempt.call_id, call)
         feed(state, attempt.call_id, call)
         return
+    sometimes("a call starved before its run")
     call = replace(call, starved_until_ms=state.time_ms + TOP_UP_MS, runs=call.runs + 1)
     store(state, attempt.call_id, call)
     set_timer(state, call.starved_until_ms, TimerKind.STARVED, attempt.call_id)

@@ -15,6 +15,7 @@ from primitives.addresses import parse_address
 from primitives.amounts import Amount, pack_amount, unpack_amount
 from primitives.errors import Refused
 from primitives.identifiers import CallId, Sequence, ShardId, TransactionId
+from primitives.marks import sometimes
 from shards.calls.queue import enqueue_message, queue_of, set_timer
 from shards.calls.records import TimerKind
 from shards.gas import GAS_PRICE, REPLY_GAS
@@ -99,8 +100,10 @@ def _obstacle(state: WorkingState, contract: ContractDraft, caller: Caller, outg
         shards = f"this chain has shards 0 to {state.context.shard_count - 1}"
         return Obstacle(Outcome.REFUSED, f"there is no shard {outgoing.shard}; {shards}")
     if caller.depth >= MAX_DEPTH:
+        sometimes("calls nested too deep")
         return Obstacle(Outcome.REFUSED, f"calls that make calls are at most {MAX_DEPTH} deep")
     if contract.open_calls >= MAX_OPEN_CALLS_PER_ACCOUNT:
+        sometimes("a contract with too many open calls")
         return Obstacle(Outcome.LANE_FULL, f"a contract has at most {MAX_OPEN_CALLS_PER_ACCOUNT} unanswered calls")
     if outgoing.shard == state.shard:
         queue = queue_of(state)
@@ -108,10 +111,12 @@ def _obstacle(state: WorkingState, contract: ContractDraft, caller: Caller, outg
     else:
         lane = state.lane(ShardId(outgoing.shard))
         if lane.frozen:
+            sometimes("a frozen lane met by a contract")
             text = f"the streams with shard {outgoing.shard} are frozen: its validators contradicted themselves"
             return Obstacle(Outcome.REFUSED, text)
         full = room(lane) <= 0
     if full:
+        sometimes("a full lane met by a contract")
         return Obstacle(Outcome.LANE_FULL, f"too many calls to shard {outgoing.shard} are under way; try again later")
     return None
 

@@ -7,6 +7,7 @@ from consensus.block import Block, BlockHeader, items_root
 from consensus.effects import BuildBlock
 from primitives.codec import encode
 from primitives.identifiers import Height, Milliseconds, PublicKey, ShardId
+from primitives.marks import sometimes
 from shards.commitments import CommitmentCertificate
 from shards.gas import gas_at_home
 from shards.genesis import ChainContext
@@ -97,6 +98,7 @@ def within_windows(chosen: list[SignedTransaction], chain: PendingChain) -> list
         for destination in wanted:
             room.setdefault(destination, chain.room(destination))
         if sender in stopped or any(count > room[destination] for destination, count in wanted.items()):
+            sometimes("a transaction left out because its stream is full")
             stopped.add(sender)
             continue
         for destination, count in wanted.items():

@@ -27,6 +27,7 @@ from primitives.codec import encode
 from primitives.errors import NotYet, Refused
 from primitives.identifiers import BlockId, Height, Milliseconds, SecretSeed, ShardId, ValidatorIndex, View
 from primitives.instant import Instant
+from primitives.marks import sometimes
 from primitives.signatures import SignatureScheme
 from primitives.storage import Reader, Write
 from shards import chain_store
@@ -257,6 +258,7 @@ class ValidatorCore:
         lacks_certificate = self._pipeline.on_signature(wire.unpack_signature(content), peer)
         now_ms = self._at.monotonic_ms
         if lacks_certificate and self.certified is not None and now_ms >= self._helped_ms.get(peer, now_ms):
+            sometimes("a peer given the certificate that it lacked")
             self._helped_ms[peer] = now_ms + HELP_MS
             self._emit(asked.Send(peer, wire.pack(wire.PeerKind.CERTIFICATE, encode(self.certified))))
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from primitives.identifiers import Sequence, ShardId
+from primitives.marks import sometimes
 from shards.bundles import Bundle
 
 MAX_WAITING_PER_SOURCE = 16
@@ -71,6 +72,7 @@ class Inbox:
         source = waiting.bundle.head.source
         bundles = self._waiting.get(source, [])
         if any(each.contains(waiting) for each in bundles):
+            sometimes("a bundle that another one contains")
             return False
         kept = [each for each in bundles if not waiting.contains(each)]
         kept.append(waiting)

@@ -14,6 +14,7 @@ from consensus.effects import Blame, Broadcast, Note, Persist
 from primitives.codec import encode
 from primitives.errors import Refused
 from primitives.identifiers import Hash, Height, SecretSeed, ValidatorIndex
+from primitives.marks import sometimes
 from primitives.signatures import SignatureScheme
 from shards import chain_store
 from shards.commitments import (
@@ -142,11 +143,15 @@ class Pipeline:
         commitment = execution.commitment
         height = Height(commitment.height)
         own = commitment_hash(commitment)
+        if height in self._journaled:
+            sometimes("a block executed again after a restart")
         journaled = self._journaled.pop(height, own)
         if journaled != own:
             self._emit(Halt(f"executing block {height} again gave another commitment than the journaled one"))
             return None
         ahead = self._certificates_ahead.pop(height, None)
+        if ahead is not None:
+            sometimes("a result certified before it was computed here")
         if ahead is not None and commitment_hash(ahead.commitment) != own:
             self._halt_on_difference(height)
             return None
@@ -211,6 +216,7 @@ class Pipeline:
     def repeat_signature(self) -> None:
         """Say again what was signed last, if that height is still without a certificate."""
         if self._own_signature is not None and self.is_uncertified:
+            sometimes("a commitment signature said again")
             self._emit(Broadcast(self._own_signature))
 
     def _resume(self, loaded: BlockLoaded) -> None:

@@ -9,6 +9,7 @@ from consensus.effects import BuildBlock, CheckBlock
 from consensus.events import BlockChecked, Verdict
 from primitives.errors import NotYet, Refused
 from primitives.identifiers import BlockId, Milliseconds, ShardId
+from primitives.marks import sometimes
 from primitives.signatures import SignatureScheme
 from shards.commitments import CommitmentCertificate, certificate_decoder, check_certificate
 from shards.genesis import ChainContext
@@ -62,6 +63,7 @@ class Voting:
         """Build the block that is asked for; None while this validator is behind what it knows to be certified."""
         anchor = self._pipeline.certifier.newest
         if checks.anchor_height(anchor) > request.parent_height:
+            sometimes("a leader behind what is certified")
             return None
         time_ms = Milliseconds(max(request.parent_time_ms + 1, wall_ms))
         items: tuple[bytes, ...] = ()
@@ -70,6 +72,7 @@ class Voting:
                 chain = self.chain(request.ancestors)
                 items = builder.choose_items(chain, self._context, self._shard, self._inbox, self._mempool, time_ms)
             except NotYet:
+                sometimes("an empty block because execution lags")
                 items = ()  # what is final is still being executed: an empty block keeps the chain moving
         return builder.assemble_block(request, self._context, self._shard, anchor, items, time_ms)
 

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from testnet.cli import code, contracts, faults, looking, money, network, observing, proofs, scenarios, tools
+from testnet.cli import code, contracts, faults, looking, money, network, observing, proofs, scenarios, sweep, tools
 from testnet.cli.usage import RootCommand
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (network, money, contracts, looking, code, proofs, tools, observing):
+for group in (network, money, contracts, looking, code, proofs, tools, sweep, observing):
     group.add_to(app)
 app.add_typer(faults.app, name="fault")
 app.add_typer(scenarios.app, name="scenario")

@@ -247,16 +247,19 @@ def reset(
 
 @command
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Show every shard and node: heights, readiness, processes."""
+    """Show every shard and node: heights, readiness, processes, and what is broken on purpose."""
+    from testnet.faults.control import FaultControl
     from testnet.reports import node_reports
 
     info = running(home)
     reports = node_reports(info)
+    broken = [fault.text for fault in FaultControl(info).listing()]
     show(
         {
             "home": info.home,
             "chain_id": info.chain_id,
             "launcher_pid": info.launcher_pid,
+            "broken": broken,
             "nodes": [
                 {
                     "name": report.node.name,
@@ -285,6 +288,9 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
         node = report.node
         heights = f"{report.finalized:>9}  {report.executed:>8}  {report.certified:>9}" if report.answers else ""
         say(f" {node.name:<7} {node.state:<8} {node.pid:<8} {heights}{'  ' + report.detail if report.detail else ''}")
+    if broken:
+        more = f" and {len(broken) - 4} more" if len(broken) > 4 else ""
+        say(f" broken: {', '.join(broken[:4])}{more} · ostraka fault list")
 
 
 @command

@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from testnet.cli.common import FAILED, HomeOption, JsonOption, command, example, find_home, say, show, shown_path
+from testnet.cli.common import (
+    FAILED,
+    USAGE,
+    CommandFailed,
+    HomeOption,
+    JsonOption,
+    command,
+    example,
+    find_home,
+    say,
+    show,
+    shown_path,
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -34,7 +46,12 @@ def demo(
 
 @command
 def sim(
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Decides everything: the same seed is the same run.")],
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Decides everything: the same seed is the same run.")
+    ] = None,
+    faults: Annotated[
+        Path | None, typer.Option("--faults", help="A run with its faults, as `ostraka sweep` writes it; instead.")
+    ] = None,
     shards: Annotated[int, typer.Option("--shards", min=1, max=64)] = 3,
     validators: Annotated[int, typer.Option("--validators", min=1, max=32, help="Of each shard.")] = 4,
     seconds: Annotated[int, typer.Option("--seconds", min=1, max=86400, help="Of virtual time.")] = 60,
@@ -44,19 +61,26 @@ def sim(
 
     The exit code is 1 when an invariant was violated.
     """
+    from testnet.simulator.run_files import load_run
     from testnet.simulator.settings import SimulationSettings
     from testnet.simulator.world import run_simulation
 
-    settings = SimulationSettings(seed=seed, shards=shards, validators=validators, seconds=seconds)
+    if (seed is None) == (faults is None):
+        raise CommandFailed(USAGE, "usage", "say --seed, or --faults with the file of a run")
+    if faults is not None:
+        settings, again = load_run(faults), f"ostraka sim --faults {faults}"
+    else:
+        settings = SimulationSettings(seed=seed or 0, shards=shards, validators=validators, seconds=seconds)
+        again = settings.command()
     report = run_simulation(settings)
     show(
         {
-            "seed": seed,
+            "seed": settings.seed,
             "passed": report.passed,
             "violations": [str(violation) for violation in report.violations],
             "trace_hash": report.trace_hash,
             "blocks": list(report.blocks),
-            "again": settings.command(),
+            "again": again,
         }
     )
     say(report.text())

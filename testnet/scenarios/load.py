@@ -15,7 +15,7 @@ ASK_SECONDS = 0.5
 """Between two looks at a transfer: everyone asks a quorum."""
 
 RESUBMIT_AFTER_ASKING = 4
-"""A transfer that has not settled is handed to another validator every so many looks: the first may have lost it."""
+"""A transfer that is in no block is handed to another validator every so many looks: the first may have lost it."""
 
 MAX_ASKED_AGAIN = 200
 """Settled transfers that are looked up once more at the end; the newest, which a crash is likeliest to have lost."""
@@ -26,6 +26,10 @@ AMOUNT = 1
 
 _HOPELESS = {"expired": "expired", "nonce_used": "superseded"}
 """Refusals that say: never. A nonce is used by a transfer whose sender was told that nobody could be reached."""
+
+
+_NOT_FINAL = frozenset({"", "accepted"})
+"""What is said of a pending transfer that no block has: nobody knows it, or only mempools do."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,8 @@ class TransferLoad:
             if settlement.outcome != "pending":
                 return settlement.outcome
             asked += 1
-            if asked % RESUBMIT_AFTER_ASKING == 0 and (hopeless := await self._hand_in_again(sent)):
+            is_open = settlement.detail in _NOT_FINAL
+            if is_open and asked % RESUBMIT_AFTER_ASKING == 0 and (hopeless := await self._hand_in_again(sent)):
                 return hopeless
             await asyncio.sleep(ASK_SECONDS)
 

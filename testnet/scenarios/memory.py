@@ -10,7 +10,10 @@ WARM_UP_SECONDS = 120.0
 
 
 class MemoryReport(msgspec.Struct, frozen=True):
-    """Resident memory of one process, from the end of its warm-up to its end or that of the run."""
+    """Memory of one process that is its own, from the end of its warm-up to its end or that of the run.
+
+    The files of its stores, which are mapped, are not in it: they grow with the chain, and the system may drop them.
+    """
 
     node: str
     pid: int
@@ -36,20 +39,20 @@ class MemoryWatch:
     def look(self, processes: Iterable[tuple[str, int]], now: float) -> None:
         """Read every process (name, pid) once; those that are gone are passed over."""
         for name, pid in processes:
-            resident = self._resident_kb(pid)
-            if resident is None:
+            own = self._own_kb(pid)
+            if own is None:
                 continue
             if now - self._born.setdefault(pid, now) >= WARM_UP_SECONDS:
-                first_at, first_kb = self._seen[pid][1:3] if pid in self._seen else (now, resident)
-                self._seen[pid] = (name, first_at, first_kb, now, resident)
+                first_at, first_kb = self._seen[pid][1:3] if pid in self._seen else (now, own)
+                self._seen[pid] = (name, first_at, first_kb, now, own)
 
-    def _resident_kb(self, pid: int) -> int | None:
+    def _own_kb(self, pid: int) -> int | None:
         try:
             text = (self._proc / str(pid) / "status").read_text()
         except OSError:
             return None
         for line in text.splitlines():
-            if line.startswith("VmRSS:"):
+            if line.startswith("RssAnon:"):
                 return int(line.split()[1])
         return None
 

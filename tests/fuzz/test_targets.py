@@ -89,7 +89,7 @@ def test_a_decoder_that_takes_two_forms_is_found(monkeypatch: pytest.MonkeyPatch
     def decode(raw: bytes) -> object:
         try:
             return message_decoder._decoder.decode(raw)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Refused("malformed", str(error)) from None
 
     monkeypatch.setattr(message_decoder, "decode", decode)

@@ -141,6 +141,7 @@ def test_people_begin_list_and_end_faults(net: Broken) -> None:
     assert skew_listed["left_ms"] is None
     assert net.shell.json("fault", "heal", "skew")["healed"] == [skew_listed["name"]]
     assert cut["name"] in net.shell.run("fault", "list").stdout
+    assert " broken: cut s0/v0-s0/v1 · ostraka fault list" in net.shell.run("status").stdout
     assert net.shell.run("fault", "heal", "--all").stdout == f"✓ healed: {cut['name']}\n"
 
 

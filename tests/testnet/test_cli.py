@@ -50,7 +50,7 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         *("fault kill", "fault pause", "fault resume", "fault restart", "fault cut", "fault partition", "fault delay"),
         *("fault drop", "fault duplicate", "fault corrupt", "fault skew", "fault disk", "fault heal", "fault list"),
         "fault byzantine",
-        *("scenario run", "observe"),
+        *("scenario run", "observe", "sweep"),
     }
 
 

@@ -34,7 +34,7 @@ ORDER = (
         "console",
     ),
     *("fault kill", "fault restart", "fault pause", "fault resume"),
-    *("sim", "demo", "down", "reset"),
+    *("sim", "sweep", "demo", "down", "reset"),
 )
 """In which the examples make sense: the names of all commands."""
 

@@ -12,6 +12,7 @@ import pytest
 
 from primitives.errors import Refused
 from testnet.faults.control import FaultControl
+from testnet.lying import BEHAVIOURS
 from testnet.run_file import NodeRun, NodeState, RunInfo
 from testnet.scenarios import simulated
 from testnet.scenarios.memory import WARM_UP_SECONDS, MemoryWatch
@@ -176,6 +177,8 @@ def test_the_guide_shows_what_there_is() -> None:
     shown = [shlex.split(words) for row in rows for words in re.findall(r"`([^`]+)`", row)]
     faults = {path[1] for path, _ in ALL if path[0] == "fault"}
     assert {words[0] for words in shown} == faults - {"heal", "list"}
+    (lies,) = re.findall(r"Its behaviours are (.*?):", guide, re.DOTALL)
+    assert tuple(re.findall(r"`([^`]+)`", lies)) == BEHAVIOURS
     for words in shown:
         for word in words:
             if re.fullmatch(r"[sr][0-9/v>sr-]+", word):
@@ -359,7 +362,7 @@ def test_memory_is_compared_from_the_end_of_the_warm_up_on(tmp_path: Path) -> No
 
     def holds(pid: int, kb: int) -> None:
         (tmp_path / str(pid)).mkdir(exist_ok=True)
-        (tmp_path / str(pid) / "status").write_text(f"Name:\tpython\nVmRSS:\t{kb:>8} kB\n")
+        (tmp_path / str(pid) / "status").write_text(f"VmRSS:\t  999999 kB\nRssAnon:\t{kb:>8} kB\n")
 
     for now, kb in ((0.0, 50), (WARM_UP_SECONDS, 100), (WARM_UP_SECONDS + 10, 90), (WARM_UP_SECONDS + 60, 104)):
         holds(1, kb)

@@ -1,0 +1,107 @@
+"""Runs the seeds of a sweep on an executor, keeps their results, and minimises the first few that fail.
+
+The executor is the interface of `concurrent.futures`, and jobs and results are plain data: a cluster's executor takes
+the place of `process_pool` as it stands.
+"""
+
+import signal
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+from testnet.simulator.run_files import run_text
+from testnet.sweep.jobs import Job, Minimised, SeedResult, minimise, run_seed
+from testnet.sweep.marks import declared_marks
+
+WAITING_PER_WORKER: Final = 2
+"""Seeds handed to the executor beyond those that run, so that no worker waits and an interrupt leaves little behind."""
+
+MAX_MINIMISED: Final = 5
+"""Failing seeds that are minimised; one bug fails many, and each takes minutes."""
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C reaches every process of the terminal; the one that hands out the seeds decides what it means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def process_pool(workers: int) -> Executor:
+    """Fresh processes on this computer, one seed at a time each."""
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_ignore_interrupts)
+
+
+@dataclass
+class Tally:
+    """What a sweep has found so far."""
+
+    seeds: int = 0
+    failed: list[SeedResult] = field(default_factory=list)
+    virtual_seconds: int = 0
+    events: int = 0
+    faults: int = 0
+    contracts: int = 0
+    lying: int = 0
+    """Seeds in which somebody lied."""
+    slowest: SeedResult | None = None
+    marks: dict[str, int] = field(default_factory=lambda: dict.fromkeys(declared_marks(), 0))
+    """Mark -> seeds that reached it."""
+
+    def add(self, result: SeedResult) -> None:
+        """Count a seed."""
+        self.seeds += 1
+        self.virtual_seconds += result.virtual_seconds
+        self.events += result.events
+        self.faults += result.faults
+        self.contracts += result.contracts
+        self.lying += result.liars > 0
+        if self.slowest is None or result.real_seconds > self.slowest.real_seconds:
+            self.slowest = result
+        for name in result.marks:
+            self.marks[name] = self.marks.get(name, 0) + 1
+        if not result.passed:
+            self.failed.append(result)
+
+    def never(self) -> list[str]:
+        """Marks that no seed reached."""
+        return [name for name, seeds in self.marks.items() if not seeds]
+
+
+def sweep(jobs: Iterable[Job], executor: Executor, workers: int, take: Callable[[SeedResult], None]) -> None:
+    """Run the jobs; `take` is told each result as it comes.
+
+    On Ctrl-C what has begun is finished and told, the rest is left, and `KeyboardInterrupt` goes on to the caller.
+    """
+    left = iter(jobs)
+    running: set[Future[SeedResult]] = set()
+    try:
+        while True:
+            room = workers * (1 + WAITING_PER_WORKER) - len(running)
+            for job in islice(left, room):
+                running.add(executor.submit(run_seed, job))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                take(future.result())
+    except KeyboardInterrupt:
+        for future in wait({each for each in running if not each.cancel()}).done:
+            if future.exception() is None:  # else its process was interrupted before it could ignore that
+                take(future.result())
+        raise
+
+
+def minimise_failures(failed: Sequence[Job], executor: Executor, folder: Path) -> list[tuple[Job, Path, Minimised]]:
+    """Write the few faults behind each of the first failing seeds where `ostraka sim --faults` reads them."""
+    chosen = failed[:MAX_MINIMISED]
+    written = []
+    for job, found in zip(chosen, executor.map(minimise, chosen), strict=True):
+        path = folder / f"seed-{job.seed}.toml"
+        folder.mkdir(parents=True, exist_ok=True)
+        comments = (*found.violations, f"again: ostraka sim --faults {path}")
+        path.write_text(run_text(found.settings, comments), encoding="utf-8")
+        written.append((job, path, found))
+    return written
