@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUNTIME_VENV := .venv/runtime
 
-.PHONY: setup check test demo clean lock format runtime
+.PHONY: setup check test demo clean lock format runtime fuzz
 
 setup: $(READY)
 
@@ -31,6 +31,10 @@ test: $(READY)
 
 demo: $(READY)
 	$(BIN)/ostraka demo
+
+# Long runs of the fuzz targets; `make test` runs each of them briefly.
+fuzz: $(READY)
+	$(BIN)/python -m fuzz --inputs 1000000 --seconds 60
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from consensus.block import Block
 from primitives.amounts import Amount, pack_amount
 from primitives.codec import encode
-from primitives.identifiers import Height, ShardId, ValidatorIndex
+from primitives.identifiers import ShardId, ValidatorIndex
 from primitives.signatures import ED25519
 from shards import queries
 from shards.commitments import Commitment, CommitmentCertificate, CommitmentSignature, signing_bytes
@@ -122,8 +122,3 @@ def message_proofs() -> list[bytes]:
         sent = [each.message_id for execution in made.shards[number].executions for each in execution.sent]
         found += [queries.message_proof(made.stores[number], each) for each in sent]
     return found
-
-
-def newest_height(shard: int) -> Height:
-    """Height of a shard's ledger."""
-    return chain().shards[shard].ledger.height
