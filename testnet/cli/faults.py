@@ -285,7 +285,7 @@ def duplicate(
     _some("duplicate", target, share, lasts, home)
 
 
-@app.command(epilog=example("ostraka fault corrupt s0/v1>s0/v2 5%", "ostraka fault corrupt r0 5% --for 30s"))
+@app.command(epilog=example("ostraka fault corrupt 's0/v1>s0/v2' 5%", "ostraka fault corrupt r0 5% --for 30s"))
 @command
 def corrupt(
     target: TargetArgument, share: ShareArgument, lasts: ForOption = None, home: HomeOption = None,

@@ -13,6 +13,7 @@ from ostraka_contract.api import DEFAULT_DEADLINE_S
 from shards.limits import MAX_DEPTH
 from testnet.contract_check import check_files
 from testnet.contract_check.surface_rules import machine_constant
+from tests.support.pytest_in_process import IN_PROCESS
 
 pytest_plugins = ["pytester"]
 
@@ -48,7 +49,7 @@ def test_the_guides_tests_pass(pytester: pytest.Pytester) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
-    result = pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider", "-n", "0")
+    result = pytester.runpytest_inprocess(*IN_PROCESS, "-n", "0")
     result.assert_outcomes(passed=11)
 
 

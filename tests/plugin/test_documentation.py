@@ -10,6 +10,7 @@ from testnet.pytest_plugin.plugin import DEFAULTS
 from testnet.virtual import Net
 from testnet.virtual.faults import Faults
 from tests.plugin.test_plugin import CACHE
+from tests.support.pytest_in_process import IN_PROCESS
 
 pytest_plugins = ["pytester"]
 
@@ -25,7 +26,7 @@ def test_every_example_of_the_guide_passes(pytester: pytest.Pytester, monkeypatc
         shutil.copy(ROOT / "examples" / "shop" / f"{name}.py", contracts)
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile("\n\n".join(blocks))
-    result = pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider")
+    result = pytester.runpytest_inprocess(*IN_PROCESS)
     result.assert_outcomes(passed="\n".join(blocks).count("def test_"))
 
 
@@ -52,7 +53,7 @@ def test_the_failure_that_the_guide_shows_is_what_is_printed(
         shutil.copy(ROOT / "examples" / "shop" / f"{name}.py", contracts)
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(test_shop=fixture + UNMET)
-    result = pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider")
+    result = pytester.runpytest_inprocess(*IN_PROCESS)
     result.assert_outcomes(failed=1)
     printed = [numbers_out(line.removeprefix("E").strip().removeprefix(NAME)) for line in result.outlines]
     for line in shown.splitlines():

@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 import pytest
 
 from contracts.runtime.image import cache_folder
+from tests.support.pytest_in_process import IN_PROCESS
 
 pytest_plugins = ["pytester"]
 
@@ -39,7 +40,7 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 
 
 def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return project.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider", *arguments)
+    return project.runpytest_inprocess(*IN_PROCESS, *arguments)
 
 
 def test_the_plugin_is_registered_under_its_entry_point() -> None:
