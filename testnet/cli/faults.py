@@ -59,13 +59,23 @@ _BACK = {"kill": "restart", "pause": "resume"}
 
 
 def _process(home: Path | None, operation: "Operation", nodes: str, lasts: str | None = None) -> list[str]:
-    """Do something to processes and say what became of each."""
+    """Do something to processes and say what became of each; of several, those that are down are left as they are."""
+    from primitives.errors import Refused
     from testnet.faults.amounts import parse_lasts
 
     control = _open(home)
     lasts_ms = parse_lasts(lasts)
     names = [str(each) for each in control.shape.nodes(nodes)]
-    done = [control.process(operation, name, lasts_ms) for name in names]
+    done, down = [], []
+    for name in names:
+        try:
+            done.append(control.process(operation, name, lasts_ms))
+        except Refused as refused:
+            if refused.code != "node_down" or len(names) == 1:
+                raise
+            down.append(name)
+    if not done:
+        raise Refused("node_down", f"all of {nodes} are down already; start them with `ostraka fault restart {nodes}`")
     states = [{"node": now.name, "state": now.state, "pid": now.pid} for now in done]
     show({**states[0], "nodes": states} if len(states) == 1 else {"nodes": states})
     for now in done:
@@ -74,6 +84,8 @@ def _process(home: Path | None, operation: "Operation", nodes: str, lasts: str |
             f". Bring it back: ostraka fault {_BACK[operation]} {now.name}" if operation in _BACK and not back else ""
         )
         say(f"✓ {now.name} {_DONE[operation].format(now.pid)}{back}{hint}")
+    for name in down:
+        say(f"  {name} was down already")
     return names
 
 
