@@ -48,7 +48,9 @@ def sweep(
 ) -> None:
     """Run many seeds of the simulator, and say what they broke and which rare states none of them reached.
 
-    The exit code is 1 when an invariant was violated. After Ctrl-C the same command with the same --results goes on.
+    Most seeds are 3 shards of 4 validators, others draw another size; one in eight has relays that lie, one in eight a
+    validator that does. The exit code is 1 when an invariant was violated. After Ctrl-C the same command with the
+    same --results goes on.
     """
     from testnet.faults.amounts import parse_share
     from testnet.sweep.jobs import Job

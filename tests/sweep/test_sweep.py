@@ -22,7 +22,7 @@ from testnet.simulator.mutation import planted
 from testnet.simulator.run_files import load_run, parse_run, run_text
 from testnet.simulator.settings import SimulationSettings
 from testnet.simulator.world import run_simulation
-from testnet.sweep.jobs import Job, SeedResult, minimise, run_seed
+from testnet.sweep.jobs import SHAPES, Job, SeedResult, minimise, run_seed
 from testnet.sweep.marks import declared_marks
 from testnet.sweep.results import Header, ResultsFile, code_hash
 from testnet.sweep.sweep import Tally, minimise_failures, process_pool, sweep
@@ -58,17 +58,26 @@ class Inline(Executor):
 
 
 def test_a_seed_means_the_same_run_in_every_sweep_and_in_sim() -> None:
-    assert Job(7, 60, 0).settings() == SimulationSettings(7)
-    liars = [Job(seed, 60, 0).settings().byzantine_validators for seed in range(800)]
-    assert all(len(each) == (seed % 8 == 5) for seed, each in enumerate(liars))
-    assert {what for each in liars for what in each.values()} == set(BYZANTINE_VALIDATORS)
-    assert all(bool(Job(seed, 60, 0).settings().byzantine_relays) == (seed % 8 == 3) for seed in range(80))
     first, again = run_seed(Job(7, 5, 0)), run_seed(Job(7, 5, 0))
-    assert first.trace_hash == again.trace_hash == run_simulation(SimulationSettings(7, seconds=5)).trace_hash
+    settings = Job(7, 5, 0).settings()
+    assert settings == SimulationSettings(7, settings.shards, settings.validators, seconds=5)
+    assert first.trace_hash == again.trace_hash == run_simulation(settings).trace_hash
     assert first.passed
     assert first.virtual_seconds == 5
     assert first.liars == 0
-    assert first.faults == len(SimulationSettings(7, seconds=5).expanded().faults or ()) > 0
+    assert first.faults == len(settings.expanded().faults or ()) > 0
+
+
+def test_seeds_draw_the_size_of_the_chain_and_who_lies() -> None:
+    runs = [Job(seed, 60, 0).settings() for seed in range(800)]
+    assert {(run.shards, run.validators) for run in runs} == set(SHAPES)
+    assert all(
+        len(run.byzantine_validators) == (run.seed % 8 == 5 and run.validators > 1)
+        and bool(run.byzantine_relays) == (run.seed % 8 == 3)
+        for run in runs
+    )
+    liars = [(liar, what) for run in runs for liar, what in run.byzantine_validators.items()]
+    assert {what for _, what in liars} == set(BYZANTINE_VALIDATORS)
 
 
 def test_the_share_of_seeds_with_contracts_is_what_was_asked_for() -> None:
