@@ -9,7 +9,6 @@ import difflib
 import json
 import re
 import sys
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
@@ -20,6 +19,7 @@ from consensus.pacing import Rules
 from primitives.amounts import Amount, parse_obol
 from primitives.errors import Refused
 from primitives.identifiers import MAX_SHARDS, MAX_VALIDATORS
+from testnet.toml_file import read_toml
 
 MANIFEST_NAME: Final = "ostraka.toml"
 SCHEMA_PATH: Final = Path(__file__).with_name("ostraka.schema.json")
@@ -128,16 +128,7 @@ def load_manifest(path: Path, overrides: dict[str, int] | None = None) -> Manife
         Refused: `no_manifest` or `bad_manifest`, naming the file, the key, what is allowed and what was found.
 
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise Refused("no_manifest", f"cannot read the manifest {path}: {error.strerror}") from None
-    if len(raw) > MAX_MANIFEST_BYTES:
-        raise Refused("bad_manifest", f"{path}: {len(raw)} bytes, a manifest has at most {MAX_MANIFEST_BYTES}")
-    try:
-        table = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused("bad_manifest", f"{path}: not TOML: {error}") from None
+    table = read_toml(path, "manifest", MAX_MANIFEST_BYTES)
     return parse_manifest({**table, **(overrides or {})}, str(path))
 
 

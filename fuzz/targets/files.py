@@ -1,7 +1,6 @@
 """What people and disks hand over: manifests, genesis and key files, scenarios, fault orders, addresses, records."""
 
 import json
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +19,7 @@ from shards.node.records import Sealer
 from testnet.genesis_file import genesis_text, parse_genesis
 from testnet.manifest import parse_manifest
 from testnet.scenarios.scenario import parse_scenario
+from testnet.toml_file import parse_toml
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -49,11 +49,7 @@ def _text(raw: bytes) -> str:
 
 def _toml(parse: Callable[[dict[str, Any], str], object]) -> Callable[[bytes], None]:
     def read(raw: bytes) -> None:
-        try:
-            table = tomllib.loads(_text(raw))
-        except (tomllib.TOMLDecodeError, RecursionError):
-            raise Refused("malformed", "no TOML") from None
-        parse(table, "file.toml")
+        parse(parse_toml(raw, "file", "file.toml"), "file.toml")
 
     return read
 

@@ -25,7 +25,7 @@ from shards.calls.runs import Attempt, feed, resume, run_new, store, suspended_c
 from shards.gas import GAS_PRICE, MESSAGE_GAS, REPLY_GAS
 from shards.limits import MAX_OPERATIONS
 from shards.messages import Call, Outcome, Reply, call_id_of, child_call_id
-from shards.receipts import CallReceipt, ReplyReceipt, RunCause, RunState
+from shards.receipts import CallReceipt, ReplyReceipt, RunCause, RunState, SentMessage
 from shards.state import ZERO_AMOUNT, OpenCall, open_call_key
 from shards.working_state import WorkingState
 
@@ -66,6 +66,16 @@ class Refusal(NamedTuple):
     text: str
 
 
+class Taken(NamedTuple):
+    """What became of a call where it arrived."""
+
+    outcome: Outcome
+    text: str
+    gas_used: int
+    reply: SentMessage | None
+    """None where a contract ran: the run that ends the call has the reply."""
+
+
 def value_of(message: Call | Reply) -> int:
     """Base units that arrive with a message, prepaid gas included."""
     if isinstance(message, Call):
@@ -91,8 +101,26 @@ def consume_call(state: WorkingState, consumed: Consumed, call: Call) -> None:
     sender = principal_text(state.shard, consumed.source, call.sender)
     refusal = _refusal(state, consumed, sender, call)
     if refusal is None and call.method:
-        _run(state, consumed, call, sender or "", used)
-        return
+        taken = _run(state, consumed, call, sender or "", used)
+    else:
+        taken = _answer(state, consumed, call, refusal, used)
+    state.add_receipt(
+        CallReceipt(
+            source=consumed.source,
+            sequence=consumed.sequence,
+            message_id=consumed.message_id,
+            call_id=call.call_id,
+            trace_id=call.trace_id,
+            outcome=taken.outcome,
+            detail=taken.text[:MAX_DETAIL],
+            gas_used=taken.gas_used,
+            reply=taken.reply,
+        )
+    )
+
+
+def _answer(state: WorkingState, consumed: Consumed, call: Call, refusal: Refusal | None, used: int) -> Taken:
+    """Give an account what was sent to it, or everything back; the answer leaves at once."""
     returned = GAS_PRICE * (call.gas - used)
     outcome, text = refusal or (Outcome.OK, "")
     if refusal is None:
@@ -110,20 +138,7 @@ def consume_call(state: WorkingState, consumed: Consumed, call: Call) -> None:
         gas_used=used,
         reply_gas=call.reply_gas,
     )
-    sent = send_reply(state, consumed.source, reply, TransactionId(call.trace_id))
-    state.add_receipt(
-        CallReceipt(
-            source=consumed.source,
-            sequence=consumed.sequence,
-            message_id=consumed.message_id,
-            call_id=call.call_id,
-            trace_id=call.trace_id,
-            outcome=outcome,
-            detail=text[:MAX_DETAIL],
-            gas_used=used,
-            reply=sent,
-        )
-    )
+    return Taken(outcome, text, used, send_reply(state, consumed.source, reply, TransactionId(call.trace_id)))
 
 
 def consume_reply(state: WorkingState, consumed: Consumed, reply: Reply) -> None:
@@ -236,7 +251,7 @@ def _own_contract(state: WorkingState, target: bytes) -> str | None:
     return text if is_contract_name(text) else None
 
 
-def _run(state: WorkingState, consumed: Consumed, call: Call, sender: str, used: int) -> None:
+def _run(state: WorkingState, consumed: Consumed, call: Call, sender: str, used: int) -> Taken:
     """Run the first stretch of a contract's method."""
     name = _own_contract(state, call.target) or ""
     contract = state.existing_contract(name)
@@ -271,19 +286,7 @@ def _run(state: WorkingState, consumed: Consumed, call: Call, sender: str, used:
         outcome = Ending(kind=run.kind).outcome
     else:
         outcome = Outcome.UNDER_WAY
-    state.add_receipt(
-        CallReceipt(
-            source=consumed.source,
-            sequence=consumed.sequence,
-            message_id=consumed.message_id,
-            call_id=call.call_id,
-            trace_id=call.trace_id,
-            outcome=outcome,
-            detail=run.error_text[:MAX_DETAIL],
-            gas_used=used + run.gas_used,
-            reply=None,
-        )
-    )
+    return Taken(outcome, run.error_text, used + run.gas_used, None)
 
 
 def _settle(state: WorkingState, open_call: OpenCall, reply: Reply) -> None:

@@ -23,7 +23,6 @@ behaviour = "equivocate"        # of byzantine; in the simulator it lies from th
 
 import difflib
 import re
-import tomllib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -39,6 +38,7 @@ from testnet.faults.amounts import parse_delay, parse_offset, parse_share
 from testnet.faults.targets import End, Shape, Target, Validator
 from testnet.lying import check_behaviour
 from testnet.manifest import MAX_RELAYS
+from testnet.toml_file import read_toml
 
 MAX_FILE_BYTES = 256 * 1024
 """A thousand steps have 100 kB."""
@@ -172,17 +172,7 @@ def load_scenario(path: Path) -> Scenario:
         Refused: `no_scenario` or `bad_scenario`, naming the file, the step and what is wrong.
 
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise Refused("no_scenario", f"cannot read the scenario {path}: {error.strerror}") from None
-    if len(raw) > MAX_FILE_BYTES:
-        raise Refused("bad_scenario", f"{path}: {len(raw)} bytes, a scenario has at most {MAX_FILE_BYTES}")
-    try:
-        table = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused("bad_scenario", f"{path}: not TOML: {error}") from None
-    return parse_scenario(table, str(path))
+    return parse_scenario(read_toml(path, "scenario", MAX_FILE_BYTES), str(path))
 
 
 def parse_scenario(table: dict[str, Any], source: str) -> Scenario:

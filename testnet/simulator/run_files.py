@@ -14,7 +14,6 @@ What is left out is as in a run of that seed; `testnet.simulator.faults` says wh
 """
 
 import json
-import tomllib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +24,7 @@ from primitives.errors import Refused
 from testnet.simulator.byzantine import BYZANTINE_RELAYS, BYZANTINE_VALIDATORS
 from testnet.simulator.faults import Fault, FaultKind, relay_name, validator_name
 from testnet.simulator.settings import SimulationSettings
+from testnet.toml_file import read_toml
 
 MAX_FILE_BYTES: Final = 1 << 20
 """Some ten thousand faults."""
@@ -64,20 +64,11 @@ def load_run(path: Path) -> SimulationSettings:
         Refused: `no_run` or `bad_run`, saying what is wrong with it.
 
     """
+    table = read_toml(path, "run", MAX_FILE_BYTES)
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise Refused("no_run", f"cannot read the run {path}: {error.strerror}") from None
-    if len(raw) > MAX_FILE_BYTES:
-        raise Refused("bad_run", f"{path}: {len(raw)} bytes; the file of a run has at most {MAX_FILE_BYTES}")
-    try:
-        table = tomllib.loads(raw.decode())
-        settings = parse_run(table)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refused("bad_run", f"{path}: not TOML: {error}") from None
+        return parse_run(table)
     except Refused as refused:
         raise Refused("bad_run", f"{path}: {refused.detail}") from None
-    return settings
 
 
 def parse_run(table: dict[str, Any]) -> SimulationSettings:

@@ -35,12 +35,11 @@ from shards.outcome import Execution
 from shards.receipts import CallReceipt, ReplyReceipt, RunReceipt, RunState, TransactionReceipt
 from shards.state import Namespace, OpenCall, decode_account, decode_open_call
 from shards.transactions import ContractCall, Deploy, Operation, RemoteCall, TopUp, Upgrade
+from tests.contracts.support import PROGRAMS
 from tests.shards.builders import TestAccount, TestChain, next_block, receipts_of
 
 GAS = 400_000
 """More than any test's call uses."""
-
-PROGRAMS = Path(__file__).parent.parent / "contracts" / "programs"
 
 
 def program(name: str, folder: Path = PROGRAMS) -> str:

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import msgspec
 
-from contracts.outcomes import Compiled, Invocation, Outcome, Reply, Suspended, code_hash_of
+from contracts.outcomes import Compiled, Completed, Invocation, Outcome, Reply, Suspended, code_hash_of
 from contracts.port import Machine
 from contracts.values import Value, decode, encode
 from primitives.amounts import Amount, pack_amount, unpack_amount
 from primitives.identifiers import CallId, Hash, Height, Milliseconds, ShardId, TransactionId
 
 PROGRAMS = Path(__file__).parent / "programs"
+"""Contracts that tests run."""
 
 
 @dataclass
@@ -88,6 +89,12 @@ def ok(number: int, value: Value) -> Reply:
 
 def failed(number: int, kind: str = "failed", error: str = "Sad", message: str = "text", trace: str = "") -> Reply:
     return Reply(number, kind, b"", error, message, trace, pack_amount(Amount(0)))
+
+
+def result(outcome: Outcome) -> Value:
+    """What a call that must have completed returned."""
+    assert isinstance(outcome, Completed), outcome
+    return decode(outcome.result)
 
 
 def run_one(machine: Machine, world: MemoryWorld, call: Invocation) -> Outcome:

@@ -5,10 +5,10 @@ import pytest
 from contracts import gas, limits
 from contracts.machine.local import LocalMachine
 from contracts.operations import Operation
-from contracts.outcomes import Completed, Failed, Outcome, OutOfGas, StorageWrite, Suspended
+from contracts.outcomes import Completed, Failed, OutOfGas, StorageWrite, Suspended
 from contracts.values import Value, decode, encode
 from primitives.identifiers import Hash
-from tests.contracts.support import MemoryWorld, deployed, invocation, ok, resumed, run_one
+from tests.contracts.support import MemoryWorld, deployed, invocation, ok, result, resumed, run_one
 
 SOURCE = """
 import dataclasses
@@ -94,24 +94,9 @@ def return_with_in_view(held):
 """
 
 
-@pytest.fixture(scope="module")
-def machine() -> LocalMachine:
-    return LocalMachine()
-
-
-@pytest.fixture
-def world() -> MemoryWorld:
-    return MemoryWorld()
-
-
 @pytest.fixture
 def code(machine: LocalMachine, world: MemoryWorld) -> Hash:
     return deployed(machine, world, SOURCE)
-
-
-def result(outcome: Outcome) -> Value:
-    assert isinstance(outcome, Completed), outcome
-    return decode(outcome.result)
 
 
 def put(key: bytes, value: bytes) -> bytes:

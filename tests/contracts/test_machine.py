@@ -31,29 +31,25 @@ from primitives.amounts import unpack_amount
 from primitives.codec import encode as encode_record
 from primitives.identifiers import Hash, SecretSeed
 from primitives.signatures import public_key_of
-from tests.contracts.support import PROGRAMS, MemoryWorld, deployed, failed, invocation, ok, resumed, run_batch, run_one
+from tests.contracts.support import (
+    PROGRAMS,
+    MemoryWorld,
+    deployed,
+    failed,
+    invocation,
+    ok,
+    result,
+    resumed,
+    run_batch,
+    run_one,
+)
 
 SCENARIOS = (PROGRAMS / "scenarios.py").read_text()
-
-
-@pytest.fixture(scope="module")
-def machine() -> LocalMachine:
-    return LocalMachine()
-
-
-@pytest.fixture
-def world() -> MemoryWorld:
-    return MemoryWorld()
 
 
 @pytest.fixture
 def code(machine: LocalMachine, world: MemoryWorld) -> Hash:
     return deployed(machine, world, SCENARIOS)
-
-
-def result(outcome: Outcome) -> Value:
-    assert isinstance(outcome, Completed), outcome
-    return decode(outcome.result)
 
 
 def finish(machine: LocalMachine, world: MemoryWorld, call: Invocation, *replies: Reply) -> Outcome:
@@ -133,9 +129,11 @@ def test_gather_gives_its_results_in_order_whatever_the_order_of_replies(
 
 @settings(deadline=None, max_examples=20)
 @given(order=st.permutations(range(6)))
-def test_coroutines_side_by_side_give_the_same_whatever_the_order_of_replies(order: list[int]) -> None:
+def test_coroutines_side_by_side_give_the_same_whatever_the_order_of_replies(
+    machine: LocalMachine, order: list[int]
+) -> None:
     """Three coroutines with two awaits each; a reply that nobody awaits yet waits with the ledger."""
-    machine, world = shared_machine(), MemoryWorld()
+    world = MemoryWorld()
     call = invocation(deployed(machine, world, SCENARIOS), "three_branches")
     outcome = run_one(machine, world, call)
     under_way = [sent.number for sent in outcome.effects.calls]
@@ -150,15 +148,6 @@ def test_coroutines_side_by_side_give_the_same_whatever_the_order_of_replies(ord
     done = world.get("done")
     assert isinstance(done, list)
     assert sorted(map(str, done)) == ["a", "b", "c"]
-
-
-_shared: list[LocalMachine] = []
-
-
-def shared_machine() -> LocalMachine:
-    if not _shared:
-        _shared.append(LocalMachine())
-    return _shared[0]
 
 
 def test_gather_raises_the_first_failure_at_once_and_the_others_run_on(

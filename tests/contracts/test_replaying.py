@@ -19,16 +19,6 @@ from tests.contracts.support import PROGRAMS, MemoryWorld, deployed, failed, inv
 SCENARIOS = (PROGRAMS / "scenarios.py").read_text()
 
 
-@pytest.fixture(scope="module")
-def machine() -> LocalMachine:
-    return LocalMachine()
-
-
-@pytest.fixture
-def world() -> MemoryWorld:
-    return MemoryWorld()
-
-
 @pytest.fixture
 def code(machine: LocalMachine, world: MemoryWorld) -> Hash:
     return deployed(machine, world, SCENARIOS)

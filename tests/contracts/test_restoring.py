@@ -44,11 +44,6 @@ def machine() -> LocalMachine:
 
 
 @pytest.fixture
-def world() -> MemoryWorld:
-    return MemoryWorld()
-
-
-@pytest.fixture
 def code(machine: LocalMachine, world: MemoryWorld) -> Hash:
     """Of a contract that is kept loaded."""
     code = deployed(machine, world, SOURCE)

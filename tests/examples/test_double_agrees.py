@@ -9,6 +9,7 @@ from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from ostraka_contract import Data
+from tests.contracts.support import PROGRAMS
 from tests.examples.stages import ADDRESS, OnDouble, OnNet, OutOfGas, Stage
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -208,7 +209,6 @@ def test_an_example_ends_the_same_under_ordinary_python_and_on_the_simulator(nam
 
 
 PAYEE = ADDRESS["erin"]
-AGENT = Path(__file__).parents[1] / "contracts" / "programs"
 
 targets: st.SearchStrategy[Any] = st.one_of(
     st.tuples(st.integers(0, 2), st.just("agent"), st.sampled_from(["say", "fail"]), st.just(["x"])),
@@ -263,7 +263,7 @@ def test_any_program_does_the_same_under_ordinary_python_and_on_the_simulator(or
             stage.call(contract, "play", program, value=10)
 
     try:
-        double, real = played(scenario, AGENT)
+        double, real = played(scenario, PROGRAMS)
     except OutOfGas:
         reject()  # calls within calls within calls
     assert double == real

@@ -4,7 +4,6 @@ import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -20,12 +19,13 @@ from shards.node.client import NodeClient
 from shards.node.http_contracts import MAX_STORAGE_BYTES
 from shards.node.view_desk import MAX_WAITING
 from testnet.contracts import Ask, At, Code
+from tests.contracts.support import PROGRAMS
 from tests.real.harness import PAUSE_S, Load, Testnet, testnet, until, view
 from tests.real.unharmed import port_of, resident_bytes, unharmed
 
 pytestmark = pytest.mark.real
 
-SOURCE = Path(__file__).parents[1] / "contracts" / "programs" / "trouble.py"
+SOURCE = PROGRAMS / "trouble.py"
 AT = At("trouble", 0)
 
 STORED = 250

@@ -16,8 +16,9 @@ from shards.receipts import RunState
 from shards.run_store import RUNS
 from shards.stream_store import message_body, received_place
 from shards.transactions import transaction_id
+from tests.contracts.support import PROGRAMS
 from tests.shards.test_contract_traces import LOCAL
-from tests.support.stored_contracts import PROGRAMS, StoredContracts
+from tests.support.stored_contracts import StoredContracts
 
 TALKATIVE = """
 from ostraka_contract import call, emit, put

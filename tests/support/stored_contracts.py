@@ -1,16 +1,14 @@
 """The stored chain with contracts: deploy, call, carry until nothing is under way, and look at the trace."""
 
-from pathlib import Path
-
 from contracts.values import Value, encode
 from primitives.amounts import Amount, pack_amount
 from primitives.identifiers import Milliseconds, ShardId
 from shards.traces import Trace, assemble_trace, render_trace
 from shards.transactions import ContractCall, Deploy, Operation, RemoteCall, transaction_id
+from tests.contracts.support import PROGRAMS
 from tests.shards.builders import TestAccount
 from tests.support.stored_chain import StoredChain
 
-PROGRAMS = Path(__file__).parent.parent / "contracts" / "programs"
 GAS = 800_000
 MAX_ROUNDS = 12
 """More than any test's calls take."""

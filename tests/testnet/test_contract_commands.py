@@ -6,18 +6,18 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from testnet.cli.main import app
+from tests.contracts.support import PROGRAMS
 from tests.testnet.real import COMMAND, SECONDS, Shell
 
 pytestmark = pytest.mark.real
 
-TALLY = Path(__file__).parents[1] / "contracts" / "programs" / "tally.py"
+TALLY = PROGRAMS / "tally.py"
 
 RAISES = TALLY.read_text().splitlines().index('        raise TooMuch(f"{amount} is more than 100")') + 1
 

@@ -15,7 +15,8 @@ from shards.node.api_contracts import RecordAnswer
 from shards.node.contract_views import record_answer
 from shards.receipts import RunReceipt, receipt_decoder
 from testnet.replaying import debug_call, replay_call
-from tests.support.stored_contracts import PROGRAMS, StoredContracts
+from tests.contracts.support import PROGRAMS
+from tests.support.stored_contracts import StoredContracts
 
 SHOP = (PROGRAMS / "shop.py").read_text()
 

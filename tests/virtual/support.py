@@ -1,10 +1,7 @@
 """Nets for tests, and contracts to deploy on them."""
 
-from pathlib import Path
-
 from testnet.virtual import Account, Contract, Net
-
-PROGRAMS = Path(__file__).parents[1] / "contracts" / "programs"
+from tests.contracts.support import PROGRAMS
 
 COUNTER = """
 from ostraka_contract import call, emit, get, msg, put, self_balance, transfer, view

@@ -8,7 +8,7 @@ import pytest
 
 from contracts.limits import MAX_CALL_GAS
 from testnet.virtual import Contract, Net, TransactionFailed, Tx
-from tests.virtual.support import PROGRAMS
+from tests.contracts.support import PROGRAMS
 
 WALKER = PROGRAMS / "walker.py"
 
