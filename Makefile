@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 RUNTIME_VENV := .venv/runtime
 
-.PHONY: setup check test demo clean lock format runtime fuzz
+.PHONY: setup check test demo clean lock format runtime fuzz twins mutants-hunt
 
 setup: $(READY)
 
@@ -35,6 +35,16 @@ demo: $(READY)
 # Long runs of the fuzz targets; `make test` runs each of them briefly.
 fuzz: $(READY)
 	$(BIN)/python -m fuzz --inputs 1000000 --seconds 60
+
+# Every scenario of twins with four validators and three views (six minutes of a core); `make test` runs a sample.
+# Others, and how to stop and go on: python -m tests.consensus.twins --help
+twins: $(READY)
+	$(BIN)/python -m tests.consensus.twins --n 4 --rounds 3
+
+# Ten seeds against every planted bug: which checkers see it, and how often (twelve minutes of a core); `make test`
+# replays the recorded witnesses. Others, and how to stop and go on: python -m tests.hunt --help
+mutants-hunt: $(READY)
+	$(BIN)/python -m tests.hunt
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -145,6 +145,11 @@ class Replica:
         return len(self._context.chain)
 
     @property
+    def held_views(self) -> int:
+        """Of how many views proposals, votes or certificates are in memory."""
+        return len(self._context.views)
+
+    @property
     def is_caught_up(self) -> bool:
         """Whether everything known to be final has been handed over."""
         return not self._context.is_behind()

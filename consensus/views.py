@@ -5,6 +5,7 @@ replays, then dropped. Views above it keep their certificates until something ab
 straggler may need any of them; of those long past, votes and proposals are dropped first.
 """
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
 
 from consensus.committee import Committee
@@ -22,6 +23,7 @@ from consensus.messages import (
     Vote,
     certified_proposal,
 )
+from consensus.nullified import NullifiedViews
 from consensus.tally import Tally
 from primitives.errors import Refused
 from primitives.identifiers import BlockId, View
@@ -110,6 +112,12 @@ class Views:
         self._retention = retention
         self._genesis_id = genesis_id
         self._states: dict[View, ViewState] = {}
+        self._order: list[View] = []
+        """The keys of `_states`, ascending."""
+        self._certified: list[View] = []
+        """The certified views above the last finalized one, ascending."""
+        self._nullified = NullifiedViews()
+        """Has all nullified views above the last finalized one."""
         self._compacted = GENESIS_VIEW
         self.current = View(1)
         self.finalized = GENESIS_VIEW
@@ -117,6 +125,9 @@ class Views:
         self.uncertified: dict[View, ViewState] = {}
         """Notarized views above the last finalized one whose block or ancestry is not held yet."""
         self.highest_certified = GENESIS_VIEW
+
+    def __len__(self) -> int:
+        return len(self._states)
 
     @property
     def floor(self) -> View:
@@ -128,6 +139,7 @@ class Views:
         state = self._states.get(view)
         if state is None:
             state = self._states[view] = ViewState(view, Tally(self._committee, self._scheme))
+            insort(self._order, view)
         return state
 
     def get(self, view: View) -> ViewState | None:
@@ -136,7 +148,7 @@ class Views:
 
     def unsettled(self) -> Iterator[ViewState]:
         """States of the views above the last finalized one, newest first."""
-        for view in sorted((view for view in self._states if view > self.finalized), reverse=True):
+        for view in reversed(self._order[bisect_right(self._order, self.finalized) :]):
             yield self._states[view]
 
     def store(self, certificate: Certificate) -> ViewState:
@@ -148,9 +160,12 @@ class Views:
             self.finalized = view
             self.finality = certificate
             self.uncertified = {key: held for key, held in self.uncertified.items() if key > view}
-            for key, held in self._states.items():
-                if key <= view:
-                    held.proposed = None  # its block is needed no more, and may be large
+            del self._certified[: bisect_right(self._certified, view)]
+            self._nullified.forget(view)
+            for key in self._between(GENESIS_VIEW, view):
+                self._states[key].proposed = None  # its block is needed no more, and may be large
+        elif isinstance(certificate.statement, Nullify):
+            self._nullified.add(view)
         elif isinstance(certificate.statement, Notarize) and view > self.finalized:
             self.uncertified[view] = state
         return state
@@ -158,6 +173,7 @@ class Views:
     def certify(self, state: ViewState) -> None:
         """Note that a notarized block and its whole ancestry are held."""
         state.is_certified = True
+        insort(self._certified, state.view)
         self.highest_certified = max(self.highest_certified, state.view)
         del self.uncertified[state.view]
 
@@ -172,23 +188,17 @@ class Views:
 
     def choose_parent(self, view: View) -> View | ViewsRequest:
         """Choose the highest certified view below with all views between nullified, or say which are not known."""
-        parent = View(view - 1)
-        while parent > self.finalized:
-            state = self._states.get(parent)
-            if state is not None and state.is_certified:
-                return parent
-            if state is None or state.nullification is None:
-                return self._ask(View(self.finalized + 1), parent)
-            parent = View(parent - 1)
-        return self.finalized
+        below = bisect_left(self._certified, view)
+        parent = self._certified[below - 1] if below else self.finalized
+        missing = self._nullified.highest_missing(View(view - 1))
+        return parent if missing <= parent else self._ask(View(self.finalized + 1), missing)
 
     def missing_evidence(self, proposal: Proposal) -> ViewsRequest | None:
         """Say which views must be asked for before this proposal's ancestry is justified, None when it is."""
-        for view in range(proposal.view - 1, proposal.parent_view, -1):
-            state = self._states.get(View(view))
-            if state is None or state.nullification is None:
-                return self._ask(proposal.parent_view, View(view))
         parent = proposal.parent_view
+        missing = self._nullified.highest_missing(View(proposal.view - 1))
+        if missing > parent:
+            return self._ask(parent, missing)
         if parent == self.finalized:
             return None
         state = self._states.get(parent)
@@ -214,7 +224,7 @@ class Views:
         bound = View(view - self._retention)
         if bound <= self._compacted:
             return []
-        old = [state for key, state in self._states.items() if self._compacted < key <= bound]
+        old = [self._states[key] for key in self._between(self._compacted, bound)]
         self._compacted = bound
         for state in old:
             state.tally = None
@@ -225,7 +235,12 @@ class Views:
         gone = [state for view, state in self._states.items() if view < self.floor]
         for state in gone:
             del self._states[state.view]
+        self._order = [view for view in self._order if view in self._states]
         return gone
+
+    def _between(self, after: View, last: View) -> list[View]:
+        """Views that have a state, from the one after `after` to `last`, ascending."""
+        return self._order[bisect_right(self._order, after) : bisect_right(self._order, last)]
 
     @staticmethod
     def _ask(first: View, last: View) -> ViewsRequest:

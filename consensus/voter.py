@@ -78,7 +78,8 @@ class Voter:
             return
         proposal = certified_proposal(state.notarization)
         for held in path:
-            context.save_block(held.block_id)
+            if not held.saved:
+                context.save_block(held.block_id)
         place = context.chain.place(proposal.block_id)
         if place is not None:
             context.consider_signing(state.notarization, place[1])
@@ -133,8 +134,7 @@ class Voter:
             self._clock_due_ms = context.now.monotonic_ms + ahead_ms
             return False
         state.is_asked = True
-        ancestors = tuple(ancestor.block for ancestor in path.blocks)
-        context.outbox.emit(CheckBlock(proposal.block_id, held.block, held.raw, parent[1], ancestors))
+        context.outbox.emit(CheckBlock(proposal.block_id, held.block, held.raw, parent[1], path.contents))
         return False
 
     def hear_verdict(self, block_id: BlockId, verdict: Verdict, reason: str) -> None:
@@ -195,8 +195,7 @@ class Voter:
         if not path.is_complete:
             return False
         self._building, self._build_parent = view, parent
-        ancestors = tuple(held.block for held in path.blocks)
-        context.outbox.emit(BuildBlock(view, parent_id, place[0], place[1], ancestors))
+        context.outbox.emit(BuildBlock(view, parent_id, place[0], place[1], path.contents))
         return False
 
     def pending_chain(self) -> tuple[Block, ...]:
@@ -205,7 +204,7 @@ class Voter:
         parent = context.views.choose_parent(context.views.current)
         parent_id = None if isinstance(parent, ViewsRequest) else context.views.certified_block(parent)
         path = context.chain.path(parent_id) if parent_id is not None else None
-        return tuple(held.block for held in path.blocks) if path is not None and path.is_complete else ()
+        return path.contents if path is not None and path.is_complete else ()
 
     def propose_due_ms(self) -> int | None:
         """When we, as the current leader, shall ask for a block; None when it is not for us to do."""

@@ -1,14 +1,18 @@
 """Validators of a real testnet that lie: the conducts of the simulator, between the core of a process and its links."""
 
+from typing import TYPE_CHECKING
+
 from primitives.errors import Refused
 from primitives.identifiers import SecretSeed, ShardId, ValidatorIndex
 from primitives.signatures import ED25519
 from shards.genesis import ChainContext
-from shards.node.injection.mouth import MakeMouth, Mouth, Post
 from testnet.simulator.byzantine import BYZANTINE_VALIDATORS
 from testnet.simulator.byzantine.conduct import Hand
 from testnet.simulator.byzantine.twins import Twins
 from testnet.simulator.draws import Draws
+
+if TYPE_CHECKING:  # names of behaviours are asked for where there are no processes
+    from shards.node.injection.mouth import MakeMouth, Mouth, Post
 
 BEHAVIOURS = tuple(name for name, conduct in sorted(BYZANTINE_VALIDATORS.items()) if conduct is not Twins)
 """All but twins: those are two processes with one key, and a testnet has one for each place."""
@@ -28,12 +32,12 @@ def check_behaviour(name: str) -> str:
 
 def mouth_of(
     behaviour: str, context: ChainContext, place: tuple[ShardId, ValidatorIndex], seed: SecretSeed
-) -> MakeMouth:
+) -> "MakeMouth":
     """What makes a validator behave like that; it signs with its own key only."""
     shard, index = place
     conduct = BYZANTINE_VALIDATORS[check_behaviour(behaviour)]
 
-    def make(post: Post) -> Mouth:
+    def make(post: "Post") -> "Mouth":
         return conduct(
             Hand(
                 committee=context.committee(shard),

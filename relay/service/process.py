@@ -1,11 +1,8 @@
 """A relay process from its configuration to its exit code. It keeps nothing on disk but its log."""
 
 import asyncio
-import signal
-import socket
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,6 +22,7 @@ from shards.genesis import ChainContext
 from shards.node.clock import Clock, system_clock
 from shards.node.config import Listener
 from shards.node.faults import BadConfiguration, ExitCode
+from shards.node.hosting import listen, loop_factory, stopped_by_signals
 from shards.node.injection.admin import AdminServer
 from shards.node.logs import Log, open_log
 
@@ -49,18 +47,8 @@ class RelayConfig:
 
 def main_relay(config: RelayConfig, on_ready: Callable[[tuple[str, int]], None] | None = None) -> int:
     """Run a relay until it is told to stop (SIGTERM, SIGINT); returns its exit code."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(run_relay(config, on_ready))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Uvloop where there is one (not on Windows)."""
-    try:
-        import uvloop  # noqa: PLC0415 - optional on some platforms
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
 
 
 async def run_relay(
@@ -103,27 +91,22 @@ async def _run(
     }
     links = Links(config.context.shard_count, config.links)
     courier = Courier(config.context, links, ED25519, reachable, config.settings)
-    loop = asyncio.get_running_loop()
-    with ExitStack() as opened:
-        bound = opened.enter_context(_listen(config.http_socket))
+    with listen(config.http_socket, "HTTP") as bound:
         client, faults = _make_client(config, urls, log)
         shell = RelayShell(courier, urls, client, config.clock, RelayMetrics(), log)
         http = RelayHttp(shell)
         try:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.add_signal_handler(number, stop.set)
-            if faults is not None:
-                await faults.start()
-            await http.start(bound)
-            address: tuple[str, int] = bound.getsockname()[:2]
-            log.info("listening", http=address, links=len(links.pairs()), validators=len(urls))
-            shell.start()
-            if on_ready is not None:
-                on_ready(address)
-            await _until(stop, shell.failed)
+            with stopped_by_signals(stop.set):
+                if faults is not None:
+                    await faults.start()
+                await http.start(bound)
+                address: tuple[str, int] = bound.getsockname()[:2]
+                log.info("listening", http=address, links=len(links.pairs()), validators=len(urls))
+                shell.start()
+                if on_ready is not None:
+                    on_ready(address)
+                await _until(stop, shell.failed)
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
             if faults is not None:
                 await faults.close()
             await shell.close()
@@ -187,20 +170,3 @@ def _is_base_url(url: str) -> bool:
         )
     except ValueError:
         return False
-
-
-def _listen(listener: Listener) -> socket.socket:
-    if isinstance(listener, socket.socket):
-        return listener
-    host, port = listener
-    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-        bound.listen()
-    except OSError as error:
-        bound.close()
-        raise BadConfiguration(
-            f"cannot listen on {host}:{port} for HTTP: {error.strerror}; free the port or use 0"
-        ) from None
-    return bound

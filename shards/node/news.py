@@ -11,8 +11,8 @@ from shards.commitments import CommitmentCertificate
 from shards.node.metrics import NodeMetrics
 from shards.node.parts import News
 from shards.receipts import TransactionReceipt
-from shards.validator.core import CoreStatus
 from shards.validator.effects import BlockApplied, BlockFinalized, HeightCertified
+from shards.validator.status import CoreStatus
 
 MAX_SUBSCRIBERS = 64
 """Open event streams of one validator; an explorer, a few relays and tests, with room to spare."""

@@ -6,8 +6,6 @@ let peers and clients in; let the core execute again what came after the stored 
 """
 
 import asyncio
-import gc
-import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -23,11 +21,12 @@ from shards.genesis import check_machine
 from shards.limits import HISTORY_BLOCKS
 from shards.node.boot import Stores, has_contracts, make_core, open_stores
 from shards.node.clock import Clock
-from shards.node.config import Listener, NodeConfig
+from shards.node.config import NodeConfig
 from shards.node.driver import Driver
 from shards.node.faults import BadConfiguration, ExitCode, Halted, StorageFault
 from shards.node.flusher import Flusher
 from shards.node.folder import FolderLock
+from shards.node.hosting import collected_regularly, listen, loop_factory, stopped_by_signals
 from shards.node.http_api import HttpApi
 from shards.node.injection.admin import AdminServer
 from shards.node.injection.clock import SkewedClock
@@ -47,11 +46,6 @@ from shards.validator import reading
 from shards.validator.core import ValidatorCore
 from shards.validator.effects import BlockApplied
 
-LISTEN_BACKLOG: Final = 128
-
-GC_THRESHOLDS: Final = (50_000, 20, 100)
-"""After `gc.freeze` the heap of the start-up is never walked again; what is left to collect is small."""
-
 PROGRESS_BLOCKS: Final = 500
 """How often a replay says how far it is."""
 
@@ -65,18 +59,8 @@ class Ready(NamedTuple):
 
 def main_validator(config: NodeConfig, on_ready: Callable[[Ready], None] | None = None) -> int:
     """Run a validator until it is told to stop (SIGTERM, SIGINT) or cannot go on; returns its exit code."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(run_validator(config, on_ready))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Uvloop where there is one (not on Windows)."""
-    try:
-        import uvloop  # noqa: PLC0415 - optional on some platforms
-    except ImportError:
-        return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return factory
 
 
 async def run_validator(config: NodeConfig, on_ready: Callable[[Ready], None] | None = None) -> int:
@@ -123,8 +107,8 @@ async def _run(config: NodeConfig, log: Log, on_ready: Callable[[Ready], None] |
     except Refused as refused:
         raise BadConfiguration(refused.detail) from None
     with ExitStack() as open_files:
-        p2p = open_files.enter_context(_listen(config.p2p_socket, "links"))
-        http = open_files.enter_context(_listen(config.http_socket, "HTTP"))
+        p2p = open_files.enter_context(listen(config.p2p_socket, "links"))
+        http = open_files.enter_context(listen(config.http_socket, "HTTP"))
         metrics = NodeMetrics()
         machine = NodeMachine(WorkerMachine(lambda stage: log.info("machine", doing=stage)), metrics, log)
         stores = open_stores(config, machine, log)
@@ -132,24 +116,6 @@ async def _run(config: NodeConfig, log: Log, on_ready: Callable[[Ready], None] |
         open_files.callback(machine.close)
         log.info("starting", shard=config.shard, index=config.index, chain=config.context.chain_id.hex())
         await _serve(config, log, _Engine(stores, machine, metrics), p2p, http, on_ready)
-
-
-def _listen(listener: Listener, purpose: str) -> socket.socket:
-    if isinstance(listener, socket.socket):
-        return listener
-    host, port = listener
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind((host, port))
-        bound.listen(LISTEN_BACKLOG)
-    except OSError as error:
-        bound.close()
-        raise BadConfiguration(
-            f"cannot listen on {host}:{port} for {purpose}: {error.strerror}; free it or use another (0 takes any)"
-        ) from None
-    return bound
 
 
 class _Engine(NamedTuple):
@@ -237,28 +203,23 @@ async def _serve(
     """Run until the end."""
     driver, links, api, faults = _assemble(config, log, engine)
     contracts_exist = has_contracts(engine.stores.ledger)
-    loop = asyncio.get_running_loop()
     try:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, driver.stop)
-        addresses = Ready(p2p.getsockname()[:2], http.getsockname()[:2])
-        if faults is not None:
-            await faults.start()
-        await links.start(p2p)
-        await api.start(http)
-        gc.freeze()  # without a collection first: walking the heap would cost more than the little garbage in it
-        gc.set_threshold(*GC_THRESHOLDS)
-        driver.start()
-        log.info("listening", p2p=addresses.p2p, http=addresses.http)
-        if on_ready is not None:
-            on_ready(addresses)
-        if contracts_exist:
-            engine.machine.warm()
-        await driver.run()
+        with stopped_by_signals(driver.stop):
+            addresses = Ready(p2p.getsockname()[:2], http.getsockname()[:2])
+            if faults is not None:
+                await faults.start()
+            await links.start(p2p)
+            await api.start(http)
+            with collected_regularly():
+                driver.start()
+                log.info("listening", p2p=addresses.p2p, http=addresses.http)
+                if on_ready is not None:
+                    on_ready(addresses)
+                if contracts_exist:
+                    engine.machine.warm()
+                await driver.run()
     finally:
         engine.machine.stop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
         if faults is not None:
             await faults.close()
         await api.close()

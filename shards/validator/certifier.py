@@ -114,6 +114,9 @@ class Certifier:
         self.newest: CommitmentCertificate | None = None
         """The certificate of the greatest height seen, own or received."""
 
+    def __len__(self) -> int:
+        return len(self._tallies)
+
     def executed(self, commitment: Commitment, own: CommitmentSignature | None) -> CommitmentCertificate | None:
         """Note the commitment computed here, with the own signature if we sign; it may complete a certificate."""
         self._executed = commitment.height

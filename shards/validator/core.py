@@ -25,7 +25,7 @@ from consensus.pacing import Rules
 from consensus.replica import Replica
 from primitives.codec import encode
 from primitives.errors import NotYet, Refused
-from primitives.identifiers import BlockId, Height, Milliseconds, SecretSeed, ShardId, ValidatorIndex, View
+from primitives.identifiers import BlockId, Height, Milliseconds, SecretSeed, ShardId, ValidatorIndex
 from primitives.instant import Instant
 from primitives.marks import sometimes
 from primitives.signatures import SignatureScheme
@@ -54,6 +54,7 @@ from shards.validator.inbox import Inbox, Position
 from shards.validator.intake import Intake
 from shards.validator.pending import ParsedBlock, PendingChain
 from shards.validator.pipeline import Pipeline
+from shards.validator.status import CoreStatus, Held
 from shards.validator.voting import Voting
 
 CONSENSUS_TIMER = "consensus/"
@@ -90,24 +91,6 @@ def recover(reader: Reader) -> Recovered:
 def initial_writes() -> tuple[Write, ...]:
     """What a data folder must hold before its validator's first start, and only then (protocol.md section 2)."""
     return genesis_writes()
-
-
-@dataclass(frozen=True, slots=True)
-class CoreStatus:
-    """Where a validator stands, for people and metrics."""
-
-    shard: ShardId
-    me: ValidatorIndex | None
-    view: View
-    leader: ValidatorIndex
-    finalized_height: Height
-    executed_height: Height
-    certified_height: Height
-    time_ms: Milliseconds
-    mempool_transactions: int
-    inbox_bundles: int
-    blamed: tuple[ValidatorIndex, ...]
-    halted: str
 
 
 class ValidatorCore:
@@ -190,6 +173,17 @@ class ValidatorCore:
             inbox_bundles=len(self.inbox),
             blamed=tuple(dict.fromkeys(culprit for culprit, _ in self._offences)),
             halted=self._halted,
+        )
+
+    def held(self) -> Held:
+        """How much it keeps in memory for others."""
+        return Held(
+            views=self.replica.held_views,
+            blocks=self.replica.held_blocks,
+            heights=len(self._pipeline.certifier),
+            bundles=len(self.inbox),
+            transactions=len(self.mempool),
+            transaction_bytes=self.mempool.size_bytes,
         )
 
     def handle(self, event: Event, at: Instant) -> tuple[Effect, ...]:

@@ -21,10 +21,12 @@ from testnet.cli.common import (
 from testnet.cli.usage import ValuesCommand
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from shards.call_tree import CallNode
     from shards.traces import Trace
     from testnet.client import Sent, Settlement
-    from testnet.contracts import Ask, At
+    from testnet.contracts import Ask, AsyncContracts, At
     from testnet.network import Network
     from testnet.places import Who
     from testnet.run_file import RunInfo
@@ -129,9 +131,7 @@ def deploy(
 ) -> None:
     """Deploy a contract, and run its `init` if it has one."""
     from primitives.amounts import parse_obol
-    from testnet.cli.machine_setup import ensure_machine
     from testnet.contracts import DEPLOY_GAS, Code
-    from testnet.network import connect
     from testnet.places import parse_contract, parse_who, seed_of
     from testnet.values_text import parse_json_list
 
@@ -143,11 +143,25 @@ def deploy(
     keeper = None if owner == "none" else parse_who(owner, info).key if owner is not None else who.key
     code = Code(source, parse_json_list(args, info), gas or DEPLOY_GAS)
     findings = _look_at(file) if check else []
+    amount, seed = parse_obol(value), seed_of(who, info)
+    _bring(info, at, lambda to: to.deploy(seed, at, code, owner=keeper, value=amount), findings, timeout)
+
+
+def _bring(
+    info: "RunInfo",
+    at: "At",
+    submit: "Callable[[AsyncContracts], Awaitable[Sent]]",
+    findings: list[dict[str, Any]],
+    timeout: float,
+) -> None:
+    """Send a contract's code, wait until the ledger has run what comes with it, and show what is there then."""
+    from testnet.cli.machine_setup import ensure_machine
+    from testnet.network import connect
+
     ensure_machine()
     with connect(info) as net:
-        amount = parse_obol(value) if value != "0" else 0
-        work = net.asynchronous.contracts.deploy(seed_of(who, info), at, code, owner=keeper, value=amount)
-        _follow(net, _submit(net, work), timeout, {**_about(at), "findings": findings})
+        sent = _submit(net, submit(net.asynchronous.contracts))
+        _follow(net, sent, timeout, {**_about(at), "findings": findings})
         _introduce(net, at)
 
 
@@ -193,21 +207,14 @@ def upgrade(
     as_json: JsonOption = False,
 ) -> None:
     """Replace a contract's code, and run the new code's `migrate` if it has one. Only its owner may."""
-    from testnet.cli.machine_setup import ensure_machine
     from testnet.contracts import DEPLOY_GAS, Code
-    from testnet.network import connect
     from testnet.places import parse_contract, seed_of
 
     info = running(home)
     source = read_source(file)
-    at, who = parse_contract(name, info, shard), signer(sender, info)
+    at, seed = parse_contract(name, info, shard), seed_of(signer(sender, info), info)
     code = Code(source, gas=gas or DEPLOY_GAS)
-    findings = _look_at(file) if check else []
-    ensure_machine()
-    with connect(info) as net:
-        sent = _submit(net, net.asynchronous.contracts.upgrade(seed_of(who, info), at, code))
-        _follow(net, sent, timeout, {**_about(at), "findings": findings})
-        _introduce(net, at)
+    _bring(info, at, lambda to: to.upgrade(seed, at, code), _look_at(file) if check else [], timeout)
 
 
 def asked(contract: str, method: str, args: list[str] | None, value: str, gas: int | None, info: "RunInfo") -> "Ask":
@@ -217,7 +224,7 @@ def asked(contract: str, method: str, args: list[str] | None, value: str, gas: i
     from testnet.places import parse_contract
     from testnet.values_text import parse_arguments
 
-    amount = parse_obol(value) if value != "0" else 0
+    amount = parse_obol(value)
     return Ask(parse_contract(contract, info), method, parse_arguments(args or [], info), amount, gas)
 
 

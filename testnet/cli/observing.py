@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from testnet.observer.watch import Observer
     from testnet.run_file import RunInfo
 
-JUDGED = "S1 S2 S3 V1 X1 X2 X4 D1 L1 A1 H1"
-
 
 def add_to(app: typer.Typer) -> None:
     """Hang this module's command under `app`."""
@@ -36,6 +34,7 @@ def observe(
     import msgspec
 
     from testnet.faults.amounts import parse_delay, parse_lasts
+    from testnet.observer.checker import JUDGED
     from testnet.scenarios.reports import findings_of
 
     info = running(home)
@@ -55,7 +54,7 @@ def observe(
             "heights": heights,
             "findings": msgspec.to_builtins(findings),
             "counts": counts,
-            "judged": JUDGED.split(),
+            "judged": JUDGED,
         }
     )
     for found in findings:
@@ -63,7 +62,7 @@ def observe(
     say("  " + ", ".join(f"{name} {count}" for name, count in counts.items()))
     if findings:
         raise typer.Exit(FAILED)
-    say(f"✓ every invariant held for {seconds:g} s ({JUDGED})")
+    say(f"✓ every invariant held for {seconds:g} s ({' '.join(JUDGED)})")
 
 
 async def _observe(info: "RunInfo", seconds: float | None, every_seconds: float) -> "Observer":

@@ -86,7 +86,10 @@ def sweep(
         files: dict[int, Path] = {}
         if failed and not interrupted:
             say(f"{len(failed)} seeds failed; looking for the few faults that matter, which takes minutes")
-            files = {job.seed: path for job, path, _ in minimise_failures(failed, executor, failures)}
+            try:
+                minimise_failures(failed, executor, failures, lambda job, path, _: files.update({job.seed: path}))
+            except KeyboardInterrupt:
+                interrupted = True
     _tell(tally, time.monotonic() - began, known, files, interrupted=interrupted)
     if interrupted:
         say(f"interrupted after {tally.seeds} of {seeds} seeds" + (f"; {results} has them" if results else ""))

@@ -3,6 +3,7 @@
 S1  one finalized block per shard and height, linked to the one before
 S2  equal commitments for equal heights      S3  a certificate names a quorum of distinct signers
 V1  the supply identity, within shards and between them
+V2  no shard sends out more than it began with and received
 X1  messages are consumed once and in order  X2  and were sent, by a finalized block
 X4  a call is answered once, and everything is settled in the end
 D1  what a validator called final it never forgets
@@ -12,9 +13,13 @@ All arithmetic is done here anew, on the numbers in the answers; nothing of the 
 """
 
 from collections import Counter
+from typing import Final
 
 from shards.node import api_types as api
 from testnet.simulator.findings import Findings
+
+JUDGED: Final = ("S1", "S2", "S3", "V1", "V2", "X1", "X2", "X4", "D1", "L1", "A1", "H1")
+"""What an observer sees of the invariants; `watch` sees L1."""
 
 Lane = tuple[int, int]
 """Source and destination of messages."""
@@ -33,7 +38,11 @@ class LiveChecker:
         self.findings = findings
         self._accused: set[str] = set()
         self.guilty: set[str] = set()
-        """Validators that lie on purpose: they may be blamed."""
+        """Validators that lie to their peers on purpose, or did: they may be blamed.
+
+        Behind what they tell their peers stands the core of an honest validator, and it answers here. So what they call
+        final and what they came to is judged like everybody's; that they halt or whom they blame is not.
+        """
         self.counts: Counter[str] = Counter()
         self._shards = shards
         self._quorum = quorum
@@ -65,6 +74,8 @@ class LiveChecker:
             said.finalized_height >= before, "D1", name, said.finalized_height, f"had finalized {before} blocks before"
         )
         self._finalized[name] = max(before, said.finalized_height)
+        if name in self.guilty:
+            return
         halted = said.not_ready.startswith("halted")
         self.findings.check(not halted, "H1", name, said.finalized_height, said.not_ready)
         for index in said.blamed:
@@ -108,6 +119,10 @@ class LiveChecker:
         held = sum(map(int, (supply.balances, supply.bonds, supply.held_fees, supply.escrow)))
         owed = int(supply.genesis) - int(supply.burnt) - int(supply.sent) + int(supply.received)
         self.findings.check(held == owed, "V1", name, said.height, f"holds {held} base units, should hold {owed}")
+        there = int(supply.genesis) + int(supply.received)
+        self.findings.check(
+            int(supply.sent) <= there, "V2", name, said.height, f"sent {supply.sent} base units, never had but {there}"
+        )
         genesis = self._supplies.setdefault(shard, supply).genesis
         self.findings.check(genesis == supply.genesis, "V1", name, said.height, "began with other money than before")
 

@@ -74,22 +74,31 @@ class Observer:
         self._patience_ms = _patience_ms(info)
 
     async def look(self, *, broken: bool) -> None:
-        """Ask everyone once, but those who lie. While something is `broken` on purpose nobody has to make progress."""
-        names = [name for name in self._clients if name not in self.checker.guilty]
+        """Ask everyone once. While something is `broken` on purpose nobody has to make progress.
+
+        How far a shard is and what it did is learned from those who do not lie; liars are compared with them.
+        """
+        names = list(self._clients)
         answers = await asyncio.gather(*(_answer(self._clients[name].status()) for name in names))
         statuses = {name: said for name, said in zip(names, answers, strict=True) if said is not None}
         self.silent = tuple(name for name in names if name not in statuses)
-        if not self._started and statuses:
-            self._begin(statuses)
+        honest = {name: said for name, said in statuses.items() if name not in self.checker.guilty}
+        if not self._started and honest:
+            self._begin(honest)
         for name, said in statuses.items():
             self.checker.status(name, said)
+        for said in honest.values():
             self.heights[said.shard] = max(self.heights[said.shard], said.finalized_height)
-        await asyncio.gather(*(self._list(name, said) for name, said in statuses.items()))
+        await asyncio.gather(*(self._list(name, said) for name, said in honest.items()))
+        liars = {name: said for name, said in statuses.items() if name not in honest}
+        await asyncio.gather(*(self._list(name, said) for name, said in liars.items()))
         for shard in range(self._info.shards):
-            here = {name: said for name, said in statuses.items() if said.shard == shard}
+            here = {name: said for name, said in honest.items() if said.shard == shard}
             await self._read(shard, here)
-            await self._compare(shard, here)
-        await self._weigh(statuses)
+            height = min((said.executed_height for said in here.values()), default=0)
+            also = [name for name, said in liars.items() if said.shard == shard and said.executed_height >= height]
+            await self._compare(shard, height, [*here, *also])
+        await self._weigh(honest)
         self._demand_progress(broken=broken)
 
     def _begin(self, statuses: dict[str, api.StatusAnswer]) -> None:
@@ -102,13 +111,15 @@ class Observer:
                 self._listed.update({name: executed for name, of in self._shard_of.items() if of == shard})
 
     async def _list(self, name: str, said: api.StatusAnswer) -> None:
-        """Hear which blocks a validator has finalized since the last look."""
-        if said.finalized_height <= self._listed[name]:
+        """Hear which blocks a validator has finalized since the last look, as far as any honest one has."""
+        last = min(said.finalized_height, self.heights[said.shard])
+        if last <= self._listed[name]:
             return
         page = await _answer(self._clients[name].blocks(self._listed[name] + 1, PAGE))
-        if page is not None and page.blocks:
-            self.checker.finalized(name, said.shard, page.blocks)
-            self._listed[name] = page.blocks[-1].height
+        blocks = [block for block in page.blocks if block.height <= last] if page is not None else []
+        if blocks:
+            self.checker.finalized(name, said.shard, blocks)
+            self._listed[name] = blocks[-1].height
 
     async def _read(self, shard: int, statuses: dict[str, api.StatusAnswer]) -> None:
         """Read the next blocks of a shard, from whoever has executed most."""
@@ -124,13 +135,11 @@ class Observer:
             else:
                 return
 
-    async def _compare(self, shard: int, statuses: dict[str, api.StatusAnswer]) -> None:
-        """Compare what validators came to at the highest block that all of them have executed: it covers all before."""
-        height = min((said.executed_height for said in statuses.values()), default=0)
+    async def _compare(self, shard: int, height: int, names: list[str]) -> None:
+        """Compare what validators came to at a block that all of them have executed: it covers all before."""
         if height <= self._compared[shard]:
             return
         self._compared[shard] = height
-        names = list(statuses)
         answers = await asyncio.gather(*(_answer(self._clients[name].commitment(height)) for name in names))
         for name, said in zip(names, answers, strict=True):
             if said is not None:

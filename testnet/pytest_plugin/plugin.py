@@ -6,53 +6,87 @@ The simulator is imported when a test first asks for `net`; the contract machine
 import sys
 from collections.abc import Generator, Iterator
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from testnet.pytest_plugin.imports import OwnPackages
+from testnet.pytest_plugin.seeds import check_options, options_of, parametrise
+from testnet.pytest_plugin.stash import GIVEN, NET, TEARDOWN_ERROR
 
 if TYPE_CHECKING:
     from testnet.virtual import Account, Net
-
-NET = pytest.StashKey["Net"]()
-"""Where a test keeps its net, for the verdict at its end."""
-
-DEFAULTS = {"shards": 3, "validators": 1, "seed": 7}
-"""One validator for each shard is a whole chain, and four times as fast as four that can be broken one by one."""
 
 MARKER = (
     "ostraka(shards=3, validators=1, seed=7): size and seed of the virtual testnet that the `net` fixture makes; "
     "validators are for each shard"
 )
 
+SEEDS_MARKER = (
+    "seeds(count): run a test that uses `net` once for each of `count` seeds, from its own seed on; "
+    "--ostraka-seeds overrides the number, --ostraka-seed runs that seed alone"
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add `--ostraka-seed` and the ini options."""
+    """Add the options of the command line and of the ini file."""
     group = parser.getgroup("ostraka", "virtual testnets")
     group.addoption("--ostraka-seed", type=int, default=None, metavar="N", help="seed of every virtual testnet")
+    group.addoption(
+        "--ostraka-seeds",
+        type=int,
+        default=None,
+        metavar="N",
+        help="how many seeds tests run that are marked with seeds",
+    )
+    group.addoption(
+        "--ostraka-faults",
+        default=None,
+        metavar="FILE",
+        help="play these faults instead of those that net.fault.chaos and net.fault.play are asked for",
+    )
+    group.addoption(
+        "--ostraka-no-minimise",
+        action="store_true",
+        help="do not run a failed test again to find which of its faults it needs",
+    )
     parser.addini("ostraka_shards", "shards of a virtual testnet (3)", default="")
     parser.addini("ostraka_validators", "validators of each of its shards (1)", default="")
     parser.addini("ostraka_seed", "its seed, which decides everything that chance does (7)", default="")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known; from here on our packages are imported as they are."""
+    """Make the markers known; from here on our packages are imported as they are."""
+    check_options(config)
     config.addinivalue_line("markers", MARKER)
+    config.addinivalue_line("markers", SEEDS_MARKER)
     finder = OwnPackages()
     sys.meta_path.insert(0, finder)
     config.add_cleanup(lambda: sys.meta_path.remove(finder))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make as many tests of one as it is marked to have seeds."""
+    parametrise(metafunc)
+
+
 @pytest.fixture
-def net(request: pytest.FixtureRequest) -> "Iterator[Net]":
+def ostraka_seed(request: pytest.FixtureRequest) -> int:
+    """The seed of this test's `net`."""
+    return int(request.param) if hasattr(request, "param") else options_of(request.node)["seed"]
+
+
+@pytest.fixture
+def net(request: pytest.FixtureRequest, ostraka_seed: int) -> "Iterator[Net]":
     """A testnet in virtual time, at its genesis: every test has its own."""
     from testnet.simulator.machine import shared_machine  # noqa: PLC0415 - see the module's docstring
     from testnet.virtual import Net  # noqa: PLC0415 - as above
 
     shared_machine().progress = partial(_tell, request.config)
-    options = _options(request.node)
-    made = Net(**options, folders=_folders(request), replay=_replay(request.node, options["seed"]))
+    options = options_of(request.node) | {"seed": ostraka_seed}
+    made = Net(**options, folders=_folders(request), replay=_replay(request.node, ostraka_seed))
+    made.fault.plans.given = _plans(request.node)
     request.node.stash[NET] = made
     yield made
     # pytest keeps its items to the end of the session, a network takes megabytes.
@@ -91,14 +125,33 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     return result
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Show with a failed test how to see it again."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a failed test how to see it again, and which of its faults it needs."""
     report = yield
     made = item.stash.get(NET, None)
     if report.failed and made is not None:
-        report.sections.append(("ostraka", f"{made.where()}\nagain: {made.replay}"))
+        again = f"again: {made.replay}"
+        where = made.where()
+        plans = made.fault.plans
+        if call.when == "call" and call.excinfo is not None and plans.played and plans.given is None:
+            from testnet.pytest_plugin.minimising import explain  # noqa: PLC0415 - needs the simulator
+
+            again = explain(item, made, call.excinfo.value)
+        report.sections.append(("ostraka", f"{where}\n{again}"))
     return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, None, None]:
+    """Report what the teardown of a run raised that was followed by others."""
+    yield
+    if TEARDOWN_ERROR in item.stash:
+        error = item.stash[TEARDOWN_ERROR]
+        del item.stash[TEARDOWN_ERROR]
+        raise error
 
 
 def _tell(config: pytest.Config, stage: str) -> None:
@@ -110,24 +163,27 @@ def _tell(config: pytest.Config, stage: str) -> None:
             terminal.write_line("ostraka: compiling the contract machine, once for this user: 10 to 20 seconds ...")
 
 
-def _options(item: pytest.Item) -> dict[str, int]:
-    """Size and seed: the command line's seed, else the marker's, else the ini file's, else the default."""
-    options = {name: int(item.config.getini(f"ostraka_{name}") or number) for name, number in DEFAULTS.items()}
-    marker = item.get_closest_marker("ostraka")
-    if marker is not None:
-        unknown = [*map(repr, marker.args), *(name for name in marker.kwargs if name not in DEFAULTS)]
-        if unknown:
-            raise pytest.UsageError(f"@pytest.mark.ostraka takes {', '.join(DEFAULTS)}, not {', '.join(unknown)}")
-        options |= marker.kwargs
-    seed = item.config.getoption("--ostraka-seed")
-    return options if seed is None else options | {"seed": seed}
-
-
 def _folders(request: pytest.FixtureRequest) -> list[Any]:
     """Where contracts are looked for: from the test's folder up to pytest's root."""
     here, root = request.path.parent, request.config.rootpath
     return [here, *(folder for folder in here.parents if root in (folder, *folder.parents))]
 
 
+def _plans(item: pytest.Item) -> Any:
+    """What this test's net is to play, when not what it is asked for."""
+    from primitives.errors import Refused  # noqa: PLC0415 - see the module's docstring
+    from testnet.virtual.schedules import read_plans  # noqa: PLC0415 - as above
+
+    name = item.config.getoption("--ostraka-faults")
+    if GIVEN in item.stash or name is None:
+        return item.stash.get(GIVEN, None)
+    here, root = Path(name), item.config.rootpath / name
+    try:
+        return read_plans(here if here.exists() else root)
+    except Refused as refused:
+        raise pytest.UsageError(f"--ostraka-faults: {refused.detail}") from None
+
+
 def _replay(item: pytest.Item, seed: int) -> str:
-    return f'pytest "{item.nodeid}" --ostraka-seed {seed}'
+    faults = item.config.getoption("--ostraka-faults")
+    return f'pytest "{item.nodeid}" --ostraka-seed {seed}' + (f" --ostraka-faults {faults}" if faults else "")

@@ -9,6 +9,10 @@ WARM_UP_SECONDS = 120.0
 """Of a process's life, before its memory is taken for what it needs: pools are filled and code is compiled by then."""
 
 
+LONG_ENOUGH_SECONDS = 600.0
+"""Between two readings, before growth is judged: in less time an allocator's steps look like growth."""
+
+
 class MemoryReport(msgspec.Struct, frozen=True):
     """Memory of one process that is its own, from the end of its warm-up to its end or that of the run.
 
@@ -68,3 +72,11 @@ class MemoryWatch:
                 key=lambda report: (report.node, report.pid),
             )
         )
+
+
+def overgrown(reports: Iterable[MemoryReport], limit_permille: int | None) -> list[MemoryReport]:
+    """Processes that were watched for long enough and grew by more than the limit; None is no limit."""
+    if limit_permille is None:
+        return []
+    watched = [report for report in reports if report.seconds >= LONG_ENOUGH_SECONDS]
+    return [report for report in watched if 10 * report.growth_percent > limit_permille]

@@ -9,17 +9,17 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import aiohttp
 
 from primitives.errors import Refused
 from testnet.client import AsyncNetwork
 from testnet.faults.control import Degree, FaultControl, shape_of
+from testnet.observer.checker import JUDGED
 from testnet.observer.watch import Observer
 from testnet.run_file import RunInfo
 from testnet.scenarios.load import TransferLoad
-from testnet.scenarios.memory import MemoryWatch
+from testnet.scenarios.memory import MemoryWatch, overgrown
 from testnet.scenarios.reports import ScenarioReport, StepReport, findings_of
 from testnet.scenarios.scenario import Scenario, Step
 from testnet.start import is_ready
@@ -29,8 +29,6 @@ LOOK_SECONDS = 1.0
 
 READY_POLL_SECONDS = 0.2
 
-JUDGED: Final = ("S1", "S2", "S3", "V1", "X1", "X2", "X4", "D1", "L1", "A1", "H1")
-"""What the observer and the load can see of the invariants."""
 
 Say = Callable[[float, str], None]
 """Hears what happens, and when (seconds since the begin)."""
@@ -151,6 +149,11 @@ class RealRun:
             await asyncio.sleep(READY_POLL_SECONDS if waiting else 0)
 
     def _report(self, observer: Observer, load: TransferLoad, source: str) -> ScenarioReport:
+        memory = self._memory.reports()
+        limit = self._scenario.memory_growth_permille
+        for each in overgrown(memory, limit):
+            grown = f"{each.growth_percent:+.1f} % of {each.first_kb} kB in {each.seconds:.0f} s"
+            observer.findings.add("R1", each.node, 0, f"its memory grew by {grown}")
         findings = findings_of(observer.findings.all())
         return ScenarioReport(
             name=self._scenario.name,
@@ -159,14 +162,14 @@ class RealRun:
             passed=not findings and all(step.status == "done" for step in self._steps),
             seconds=round(self._now(), 3),
             steps=tuple(self._steps),
-            judged=JUDGED,
+            judged=JUDGED if limit is None else (*JUDGED, "R1"),
             findings=findings,
             heights=tuple(observer.heights.values()),
             counts={
                 **{f"transfers {name}": count for name, count in sorted(load.counts.items())},
                 **dict(sorted(observer.checker.counts.items())),
             },
-            memory=self._memory.reports(),
+            memory=memory,
             again=f"ostraka scenario run {source} --home {Path(self._info.home)}",
         )
 

@@ -4,6 +4,7 @@ name = "a bad minute"
 shards = 3                      # and validators, relays: what it is written for
 duration = "40s"                # of the chaos; then everything is healed and must settle within `settle`
 settle = "30s"
+memory_growth = "5%"            # more is a violation, in a run of more than ten minutes on a real testnet
 
 [load]
 transfers_per_second = 2        # on each shard, all the time; half of them to other shards
@@ -18,7 +19,7 @@ every = "5m"                    # again and again, as long as it is over before 
 share = "10%"                   # of drop, duplicate, corrupt
 by = "200ms"                    # of delay, disk slow, and skew ("-900ms")
 effect = "slow"                 # of disk: full, eio, slow
-behaviour = "equivocate"        # of byzantine; in the simulator it lies from the beginning to the end
+behaviour = "equivocate"        # of byzantine
 """
 
 import difflib
@@ -121,6 +122,8 @@ class ScenarioTable(_Table, frozen=True):
     """Of the simulator, and of who pays whom."""
     duration: str | None = None
     settle: str = "30s"
+    memory_growth: str | None = None
+    """What the memory of a process may grow by in a long run; on a real testnet only."""
     load: LoadTable = LoadTable()
     step: Annotated[list[StepTable], Meta(max_length=MAX_STEPS)] = []
 
@@ -161,6 +164,7 @@ class Scenario:
     chaos_ms: int
     settle_ms: int
     transfers_per_second: int
+    memory_growth_permille: int | None
     steps: tuple[Step, ...]
     """In order of time."""
 
@@ -200,7 +204,7 @@ def parse_scenario(table: dict[str, Any], source: str) -> Scenario:
     for number, (at_ms, step) in enumerate(zip(starts, written.step, strict=True), 1):
         where = f"{source}: step {number} ({step.action} at {step.at})"
         try:
-            steps += _repeated(_step(step, at_ms, chaos_ms, shape), step, chaos_ms)
+            steps += _repeated(check_step(step, at_ms, chaos_ms, shape), step, chaos_ms)
         except Refused as refused:
             raise Refused("bad_scenario", f"{where}: {refused.detail}") from None
     if len(steps) > MAX_STEPS:
@@ -215,8 +219,16 @@ def parse_scenario(table: dict[str, Any], source: str) -> Scenario:
         chaos_ms=chaos_ms,
         settle_ms=_time(written.settle, f"{source}: settle"),
         transfers_per_second=written.load.transfers_per_second,
+        memory_growth_permille=_growth(written.memory_growth, source),
         steps=tuple(sorted(steps, key=lambda step: step.at_ms)),
     )
+
+
+def _growth(text: str | None, source: str) -> int | None:
+    try:
+        return None if text is None else parse_share(text)
+    except Refused as refused:
+        raise Refused("bad_scenario", f"{source}: memory_growth: {refused.detail}") from None
 
 
 def _explained(error: str) -> str:
@@ -241,8 +253,13 @@ def _time(text: str, where: str) -> int:
     return found
 
 
-def _step(step: StepTable, at_ms: int, chaos_ms: int, shape: Shape) -> Step:
-    """Check one step on its own."""
+def check_step(step: StepTable, at_ms: int, chaos_ms: int, shape: Shape) -> Step:
+    """Check one step on its own.
+
+    Raises:
+        Refused: it lacks something, has what its action does not take, or names what is not there.
+
+    """
     _refuse_misfits(step)
     lasts_ms = chaos_ms - at_ms if step.lasts is None else _time(step.lasts, "for")
     if at_ms >= chaos_ms or lasts_ms <= 0 or at_ms + lasts_ms > chaos_ms:

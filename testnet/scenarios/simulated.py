@@ -31,13 +31,18 @@ def settings_of(scenario: Scenario, seed: int | None = None) -> SimulationSettin
         chaos_seconds=chaos_seconds,
         transactions_per_second=scenario.transfers_per_second,
         faults=faults_of(scenario),
-        byzantine_validators={
-            _name(each): step.behaviour
-            for step in scenario.steps
-            if step.action == "byzantine"
-            for each in step.validators
-        },
+        byzantine_validators=_liars(scenario),
     )
+
+
+def _liars(scenario: Scenario) -> dict[Name, str]:
+    """Who lies, and how; when is in the faults."""
+    liars: dict[Name, str] = {}
+    for step in scenario.steps:
+        for each in step.validators if step.action == "byzantine" else ():
+            if liars.setdefault(_name(each), step.behaviour) != step.behaviour:
+                raise Refused("not_simulated", f"{step.text}: {each} lies in one way only here; leave --simulate out")
+    return liars
 
 
 def _seconds(milliseconds: int) -> int:
@@ -82,7 +87,7 @@ def faults_of(scenario: Scenario) -> tuple[Fault, ...]:
         try:
             faults += [
                 Fault(kind, target, step.at_ms, end_ms if kind_lasts else step.at_ms + RESTART_MS, amount)
-                for kind, target, amount, kind_lasts in _kinds(step, scenario.shape)
+                for kind, target, amount, kind_lasts in parts_of(step, scenario.shape)
             ]
         except Refused as refused:
             raise Refused(
@@ -91,12 +96,17 @@ def faults_of(scenario: Scenario) -> tuple[Fault, ...]:
     return tuple(faults)
 
 
-_Part = tuple[FaultKind, str, int, bool]
+Part = tuple[FaultKind, str, int, bool]
 """Kind, target and amount of a fault, and whether it lasts as long as its step."""
 
 
-def _kinds(step: Step, shape: Shape) -> Iterator[_Part]:
-    """What a step is in the simulator."""
+def parts_of(step: Step, shape: Shape) -> Iterator[Part]:
+    """What a step is in the simulator.
+
+    Raises:
+        Refused: `not_simulated`, when the simulator has no such fault.
+
+    """
     for target in step.targets:
         yield from _of_links(step, target, shape)
     match step.action:
@@ -104,7 +114,12 @@ def _kinds(step: Step, shape: Shape) -> Iterator[_Part]:
             yield from ((FaultKind.CLOCK, _name(each), step.amount_ms, True) for each in step.validators)
         case "disk" if step.effect == "slow":
             yield from ((FaultKind.SLOW_DISK, _name(each), step.amount_ms, True) for each in step.validators)
-        case "disk" | "kill" | "halt" | "restart":  # a validator whose disk fails dies of it
+        case "disk":
+            fails = FaultKind.FULL if step.effect == "full" else FaultKind.EIO
+            yield from ((fails, _name(each), 0, True) for each in step.validators)
+        case "byzantine":
+            yield from ((FaultKind.LYING, _name(each), 0, True) for each in step.validators)
+        case "kill" | "halt" | "restart":
             yield from _down(step.nodes, shape, lasts=step.action != "restart")
         case "pause":
             for each in step.nodes:
@@ -116,77 +131,93 @@ def _kinds(step: Step, shape: Shape) -> Iterator[_Part]:
             return
 
 
-def _of_links(step: Step, target: Target, shape: Shape) -> Iterator[_Part]:
+def _of_links(step: Step, target: Target, shape: Shape) -> Iterator[Part]:
     match step.action:
         case "cut" | "partition":
             yield from _cut(target, shape)
         case "delay":
             yield from _delay(step, target, shape)
         case "drop":
-            yield FaultKind.LOSSY, _whole(target), step.permille, True
+            yield from ((FaultKind.LOSSY, place, step.permille, True) for place in places_of(target, shape))
         case "duplicate":
-            yield FaultKind.DUPLICATING, _whole(target), step.permille, True
-        case "corrupt" if not isinstance(target, Relay):
-            yield FaultKind.CORRUPTING, _whole(target), step.permille, True
+            yield from ((FaultKind.DUPLICATING, place, step.permille, True) for place in places_of(target, shape))
+        case "corrupt":
+            yield from ((FaultKind.CORRUPTING, place, step.permille, True) for place in places_of(target, shape))
         case _:
-            raise Refused("not_simulated", "what relays carry is not changed here: name a shard or a validator")
+            return
 
 
-def _down(nodes: tuple[End, ...], shape: Shape, *, lasts: bool) -> Iterator[_Part]:
-    """Processes that die: a whole shard at one moment, single ones at their next effect."""
+def _down(nodes: tuple[End, ...], shape: Shape, *, lasts: bool) -> Iterator[Part]:
+    """Processes that die, at one moment."""
     whole = [shard for shard in range(shape.shards) if set(shape.members(shard)) <= set(nodes)]
     yield from ((FaultKind.HALT, f"s{shard}", 1, lasts) for shard in whole)
     for each in nodes:
         if isinstance(each, Relay):
             yield FaultKind.RELAY_CRASH, relay_name(each.number), 0, lasts
         elif isinstance(each, Validator) and each.shard not in whole:
-            yield FaultKind.CRASH, _name(each), 0, lasts
+            yield FaultKind.HALT, _name(each), 1, lasts
 
 
-def _cut(target: Target, shape: Shape) -> Iterator[_Part]:
+def _cut(target: Target, shape: Shape) -> Iterator[Part]:
     match target:
         case Validator() | Group():
             members = (target,) if isinstance(target, Validator) else target.members
             yield FaultKind.PARTITION, f"s{members[0].shard}", sum(1 << each.index for each in members), True
         case Relay(number):
             yield from ((FaultKind.RELAY_CUT, f"{relay_name(number)}>s{to}", 0, True) for to in range(shape.shards))
-        case Link(Relay(number), Shard(shard)):
-            yield FaultKind.RELAY_CUT, f"{relay_name(number)}>s{shard}", 0, True
+        case Link(Relay() as relay, other):
+            yield FaultKind.RELAY_CUT, f"{name_of(relay)}>{name_of(other)}", 0, True
         case Link(Shard(one), Shard(other), one_way):
             yield FaultKind.LANE_CUT, f"s{one}>s{other}", 0, True
             if not one_way:
                 yield FaultKind.LANE_CUT, f"s{other}>s{one}", 0, True
-        case Link(Relay(), Validator()):
-            raise Refused("not_simulated", "a simulated relay is cut off from whole shards")
         case _:
-            yield from ((FaultKind.ONE_WAY, link, 0, True) for link in _links(target, shape))
+            yield from ((FaultKind.ONE_WAY, link, 0, True) for link in _ways(target, shape))
 
 
-def _delay(step: Step, target: Target, shape: Shape) -> Iterator[_Part]:
-    links = _links(target, shape)
-    if not links:
-        raise Refused("not_simulated", "only links between validators are late in the simulator")
-    yield from ((FaultKind.LATE, link, step.amount_ms, True) for link in links)
-    if step.jitter_ms:
-        senders = sorted({sender for sender, _ in pairs_of(target, shape)})
-        yield from ((FaultKind.SLOW, _name(sender), step.jitter_ms, True) for sender in senders)
-
-
-def _whole(target: Target) -> Name:
-    """Name of a target that is a shard, a validator or a relay."""
+def _delay(step: Step, target: Target, shape: Shape) -> Iterator[Part]:
     match target:
-        case Shard(number):
-            return f"s{number}"
+        case Link(Shard(one), Shard(other), one_way):
+            if step.jitter_ms:
+                raise Refused("not_simulated", "what relays carry between shards has no jitter here; leave it out")
+            yield FaultKind.LATE, f"s{one}>s{other}", step.amount_ms, True
+            if not one_way:
+                yield FaultKind.LATE, f"s{other}>s{one}", step.amount_ms, True
+        case _:
+            ways = _ways(target, shape)
+            yield from ((FaultKind.LATE, way, step.amount_ms, True) for way in ways)
+            if step.jitter_ms:
+                yield from ((FaultKind.SLOW, way, step.jitter_ms, True) for way in ways)
+
+
+def places_of(target: Target, shape: Shape) -> list[str]:
+    """A node with all of its links, a shard with all of its validators, or single directions."""
+    return [name_of(target)] if isinstance(target, Shard | Validator | Relay) else _ways(target, shape)
+
+
+def _ways(target: Target, shape: Shape) -> list[str]:
+    """Directions that a target means."""
+    match target:
+        case Link(Shard(), Shard()):
+            raise Refused("not_simulated", "what relays carry between shards is cut or late here, nothing else")
+        case Relay():
+            far = [f"s{shard}" for shard in range(shape.shards)]
+            return [way for each in far for way in (f"{name_of(target)}>{each}", f"{each}>{name_of(target)}")]
+        case Link(Relay() as relay, other):
+            return [f"{name_of(relay)}>{name_of(other)}", f"{name_of(other)}>{name_of(relay)}"]
+        case _:
+            return [f"{_name(sender)}>{_name(receiver)}" for sender, receiver in pairs_of(target, shape)]
+
+
+def name_of(end: End) -> Name:
+    """Name in the simulator."""
+    match end:
         case Validator():
-            return _name(target)
+            return _name(end)
         case Relay(number):
             return relay_name(number)
-        case _:
-            raise Refused("not_simulated", f"{target}: name a shard, a validator or a relay, not a single link")
-
-
-def _links(target: Target, shape: Shape) -> list[str]:
-    return [f"{_name(sender)}>{_name(receiver)}" for sender, receiver in pairs_of(target, shape)]
+        case Shard(number):
+            return f"s{number}"
 
 
 def _name(validator: Validator) -> Name:

@@ -24,6 +24,7 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("--accounts", type=int, default=plain.accounts, help="of each shard")
     parser.add_argument("--flush-blocks", type=int, default=plain.flush_blocks, help="between writes of the state")
     parser.add_argument("--intensity", type=int, default=plain.intensity, help="multiplies the chances of faults")
+    parser.add_argument("--catalogue", default=plain.catalogue, choices=("usual", "whole"), help="of faults")
     parser.add_argument("--byzantine-relay", action="append", default=[], choices=sorted(BYZANTINE_RELAYS))
     parser.add_argument(
         "--byzantine-validator",
@@ -56,6 +57,7 @@ def settings_of(given: Namespace) -> SimulationSettings:
         accounts=given.accounts,
         flush_blocks=given.flush_blocks,
         intensity=given.intensity,
+        catalogue=given.catalogue,
         byzantine_relays=tuple(given.byzantine_relay),
         byzantine_validators=dict(word.split(":") for word in given.byzantine_validator),
         crash_boundary=crash,

@@ -28,6 +28,15 @@ TWIN_SKEW_MS = 3
 """The second twin's clock is off by so much, so that no two blocks of theirs are the same."""
 
 Outside = tuple[Heap, Network, Trace, Watcher]
+MadeOf = tuple[
+    SimulationSettings,
+    ChainContext,
+    tuple[ShardId, ValidatorIndex],
+    tuple[SecretSeed, SignatureScheme],
+    Outside,
+    Machine,
+]
+"""What a validator is made of, in the order in which it takes it."""
 
 
 class Unwatched:
@@ -52,6 +61,9 @@ class Unwatched:
         """See `Watcher`."""
 
     def on_restart(self, node: Name, finalized: Height, commitment: Commitment) -> None:
+        """See `Watcher`."""
+
+    def on_loss(self, node: Name) -> None:
         """See `Watcher`."""
 
 
@@ -81,15 +93,17 @@ class ByzantineValidator(SimulatedValidator):
         self.conduct = BYZANTINE_VALIDATORS[settings.byzantine_validators[self.name]](hand)
         self.lies = 0
         """How often it said something else than its core wanted to."""
+        self.lying = True
+        """Whether it does now; or else it says what its core says."""
 
     def hear(self, event: Event) -> None:
         """Listen to what others say, and hand it to the core."""
-        if isinstance(event, PeerSent) and self.core is not None and not self.paused:
+        if isinstance(event, PeerSent) and self.core is not None and not self.paused and self.lying:
             self.conduct.hears(event.peer, event.raw)
         super().hear(event)
 
     def _send(self, to: ValidatorIndex, raw: bytes) -> None:
-        said = tuple(self.conduct.says(to, raw))
+        said = tuple(self.conduct.says(to, raw)) if self.lying else (raw,)
         self.lies += said != (raw,)
         for each in said:
             super()._send(to, each)
@@ -98,17 +112,9 @@ class ByzantineValidator(SimulatedValidator):
 class TwinValidator(ByzantineValidator):
     """The first of two twins, and whoever keeps the second: they start, die and pause together."""
 
-    def __init__(
-        self,
-        settings: SimulationSettings,
-        context: ChainContext,
-        place: tuple[ShardId, ValidatorIndex],
-        keys: tuple[SecretSeed, SignatureScheme],
-        outside: Outside,
-        machine: Machine,
-    ) -> None:
-        super().__init__(settings, context, place, keys, outside, machine)
-        self.second = ByzantineValidator(settings, context, place, keys, outside, machine)
+    def __init__(self, *made_of: *MadeOf) -> None:
+        super().__init__(*made_of)
+        self.second = ByzantineValidator(*made_of)
         if isinstance(self.second.conduct, Twins):
             self.second.conduct.is_second = True
         self.second.skew_ms = TWIN_SKEW_MS
@@ -138,17 +144,11 @@ class TwinValidator(ByzantineValidator):
         return isinstance(twin.conduct, Twins) and twin.conduct.speaks_with(peer)
 
 
-def make_validator(
-    settings: SimulationSettings,
-    context: ChainContext,
-    place: tuple[ShardId, ValidatorIndex],
-    keys: tuple[SecretSeed, SignatureScheme],
-    outside: Outside,
-    machine: Machine,
-) -> SimulatedValidator:
+def make_validator(*made_of: *MadeOf) -> SimulatedValidator:
     """Make the validator of a place: an honest one, unless the settings name it."""
+    settings, _, place, *_ = made_of
     behaviour = settings.byzantine_validators.get(validator_name(*place))
     kind: type[SimulatedValidator] = SimulatedValidator
     if behaviour is not None:
         kind = TwinValidator if behaviour == "twins" else ByzantineValidator
-    return kind(settings, context, place, keys, outside, machine)
+    return kind(*made_of)

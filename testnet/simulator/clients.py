@@ -15,6 +15,7 @@ from primitives.identifiers import Height, Milliseconds, Nonce, PublicKey, Shard
 from primitives.signatures import SignatureScheme
 from shards import chain_store
 from shards.genesis import ChainContext
+from shards.node.faults import StorageFault
 from shards.transactions import Operation, RemoteTransfer, Transaction, Transfer, sign_transaction, transaction_id
 from shards.validator.effects import Submission
 from testnet.simulator.draws import Draws
@@ -226,7 +227,11 @@ class Clients:
             core = validator.core
             if core is None or validator.paused:
                 return
-            place = chain_store.transaction_place(validator.disk, wanted.id)
+            try:
+                place = chain_store.transaction_place(validator.disk, wanted.id)
+            except StorageFault:
+                validator.storage_fails()
+                return
             height, time_ms = core.ledger.height, core.ledger.time_ms
             executed = place is None or place.height <= height
             if place is not None and executed:

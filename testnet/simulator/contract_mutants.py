@@ -72,7 +72,7 @@ CONTRACT_MUTANTS: tuple[Mutant, ...] = (
         "value_of_a_refused_call_kept",
         (
             Rewrite(
-                "shards.calls.arrivals:consume_call",
+                "shards.calls.arrivals:_answer",
                 "returned += unpack_amount(call.value)",
                 "state.held_fees += unpack_amount(call.value)",
             ),

@@ -13,6 +13,7 @@ INVARIANTS = {
     "S3": "every certificate has a quorum of distinct signers whose signatures verify",
     "S4": "an honest validator never signs two statements that conflict, across restarts",
     "V1": "balances, what is in flight and what is held add up to the supply",
+    "V2": "no shard sends out more than it began with and received",
     "X1": "every message is consumed at most once, in the order of its stream",
     "X2": "what is consumed was sent, to this shard, by a finalized block",
     "X3": "transactions of a sender are included in the order of their nonces",
@@ -20,6 +21,7 @@ INVARIANTS = {
     "C1": "the workload's contracts keep what they promise (`testnet.simulator.promises`)",
     "D1": "nothing finalized or acknowledged is lost",
     "L1": "after the faults end every honest validator finalizes again and everything settles",
+    "R1": "what validators hold in memory for others stays within bounds",
     "A1": "only the guilty are blamed",
     "H1": "an honest validator never halts or fails of itself",
 }

@@ -1,6 +1,6 @@
 """All checkers behind one ear: S1 and D1 are kept here, the rest is passed on to the votes and the books."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgpack
 
@@ -9,7 +9,7 @@ from consensus.committee import Committee
 from primitives.codec import encode
 from primitives.identifiers import Height
 from primitives.signatures import SignatureScheme
-from primitives.storage import Reader, integer_key
+from primitives.storage import integer_key
 from shards.chain_store import COMMITMENTS
 from shards.commitments import Commitment
 from shards.genesis import ChainContext
@@ -17,9 +17,11 @@ from shards.outcome import Execution
 from shards.validator.effects import BlockApplied, BlockFinalized, HeightCertified
 from testnet.simulator.books import Books
 from testnet.simulator.clients import Clients
+from testnet.simulator.disk import SimulatedDisk
 from testnet.simulator.faults import Name, place_of, validator_name
 from testnet.simulator.findings import Findings
 from testnet.simulator.heap import Heap
+from testnet.simulator.hoards import Hoard, excess
 from testnet.simulator.promises import Promises
 from testnet.simulator.settings import SimulationSettings
 from testnet.simulator.validators import SimulatedValidator
@@ -55,7 +57,9 @@ class Judge:
         """What the guilty ones were found guilty of by others."""
         self.books = Books(context, findings)
         self.promises = Promises(findings) if settings.calls_per_minute else None
-        self.disks: dict[Name, Reader] = {}
+        self.disks: dict[Name, SimulatedDisk] = {}
+        self.hoards: dict[Name, Callable[[], Hoard | None]] = {}
+        """What each validator holds for others; None while it is down."""
         self._final: dict[tuple[int, int], bytes] = {}
         """(shard, height) -> id of the block that the first validator called final."""
         self.finalized: dict[Name, int] = {}
@@ -75,7 +79,7 @@ class Judge:
             commitment, signer, _ = msgpack.unpackb(raw[1:])
             height = commitment[4]
             if place_of(node)[1] == signer:
-                durable = self.disks[node].get(COMMITMENTS, integer_key(height)) == msgpack.packb(commitment)
+                durable = self.disks[node].peek(COMMITMENTS, integer_key(height)) == msgpack.packb(commitment)
                 self.findings.check(durable, "S4", node, height, "a commitment signature leaves before it is durable")
 
     def on_executed(self, node: Name, block: Block, execution: Execution) -> None:
@@ -104,6 +108,8 @@ class Judge:
                 self.promises.watch(node, shard, height, execution)
             problem = self.books.conservation()
             self.findings.check(not problem, "V1", node, height, problem)
+            excess = self.books.outflow()
+            self.findings.check(not excess, "V2", node, height, excess)
             for name, call in self.books.calls.items():
                 if call.settled_height and name not in self.settled_ms:
                     self.settled_ms[name] = self._heap.now_ms
@@ -118,9 +124,16 @@ class Judge:
             if news.height > self.finalized.get(node, 0):
                 self.finalized[node] = news.height
                 self.last_progress_ms[node] = self._heap.now_ms
+                self._hoard(node, news.height)
         elif isinstance(news, HeightCertified):
             self.votes.on_certificate(node, encode(news.certificate))
             self._compare_certificate(node, news)
+
+    def _hoard(self, node: Name, height: int) -> None:
+        """Compare what a validator holds with what it should never have more of, whoever sent it what."""
+        hoard = self.hoards[node]()
+        problem = "" if hoard is None else excess(hoard, self._settings.shards, self._settings.rules.retention_views)
+        self.findings.check(not problem, "R1", node, height, problem)
 
     def _compare_certificate(self, node: Name, news: HeightCertified) -> None:
         commitment = news.certificate.commitment
@@ -153,6 +166,14 @@ class Judge:
         self.findings.check(
             finalized >= before, "D1", node, finalized, f"remembers {finalized} of {before} final blocks"
         )
+
+    def on_loss(self, node: Name) -> None:
+        """What it called final it need not remember: it is not it that has lost it."""
+        self.finalized.pop(node, None)
+
+    def distrust(self, node: Name) -> None:
+        """Hold against nobody what this one signs from now on: it lies, or has forgotten what it signed before."""
+        self.guilty = self.votes.guilty = self.guilty | {node}
 
     # At the end
 

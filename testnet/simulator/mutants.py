@@ -13,6 +13,11 @@ _BUSY = SimulationSettings(
 )
 _LYING = SimulationSettings(0, byzantine_relays=("forging", "reordering", "replaying"), seconds=30)
 _REORDERING = replace(_BUSY, relays=1, byzantine_relays=("reordering", "reordering"), intensity=3)
+_FLOODED = SimulationSettings(
+    0, shards=2, seconds=40, chaos_seconds=5, faults=(), byzantine_validators={"s0v1": "future-flood"}
+)
+_DAMAGED = SimulationSettings(0, shards=1, seconds=40, intensity=6, catalogue="whole")
+_LONG = SimulationSettings(0, shards=1, seconds=90, chaos_seconds=5, faults=())
 
 MUTANTS: tuple[Mutant, ...] = (
     # Consensus
@@ -78,6 +83,17 @@ MUTANTS: tuple[Mutant, ...] = (
             ),
         ),
         _CALM,
+    ),
+    Mutant(
+        "a_lost_journal_signs_at_once",
+        (
+            Rewrite(
+                "consensus.journal:_recover_signing",
+                "if earned is not None else None",
+                "if earned is not None else View(1)",
+            ),
+        ),
+        _DAMAGED,
     ),
     Mutant(
         "finalized_block_not_stored",
@@ -228,7 +244,29 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "courier_never_delivers_again",
         (Rewrite("relay.lanes:Lane.stalled", "bool(self.ahead) and", "False and"),),
-        replace(_REORDERING, relays=0, intensity=4),
+        replace(_REORDERING, relays=0, intensity=4, seconds=40),
+    ),
+    # What is held for others
+    Mutant(
+        "votes_of_the_future_kept",
+        (Rewrite("consensus.intake:Intake._hear_vote", "view > context.views.current + 1", "False"),),
+        _FLOODED,
+    ),
+    Mutant(
+        "signatures_of_the_future_kept",
+        (
+            Rewrite(
+                "shards.validator.certifier:Certifier.add",
+                "abs(vote.commitment.height - self._executed) > WINDOW",
+                "False",
+            ),
+        ),
+        _FLOODED,
+    ),
+    Mutant(
+        "old_views_kept",
+        (Rewrite("consensus.views:Views.prune", "view < self.floor", "False"),),
+        _LONG,
     ),
     *CONTRACT_MUTANTS,
 )
@@ -240,6 +278,7 @@ _SEEN: dict[str, tuple[int, str]] = {
     "notarize_after_nullify": (1, "S4"),
     "finalize_after_nullify": (2, "S4"),
     "quorum_off_by_one": (1, "S3"),
+    "a_lost_journal_signs_at_once": (4, "S4"),
     "finalized_block_not_stored": (1, "D1"),
     "commitment_signed_before_durable": (1, "S4"),
     "final_transactions_not_indexed": (1, "D1"),
@@ -257,8 +296,11 @@ _SEEN: dict[str, tuple[int, str]] = {
     "bundle_bodies_unbound": (1, "X2"),
     "bundle_head_unbound": (1, "A1"),
     "flush_forgets_deletions": (1, "D1"),
-    "courier_never_delivers_again": (4, "X4"),
+    "courier_never_delivers_again": (2, "X4"),
     "result_depends_on_a_cache": (1, "S2"),
+    "votes_of_the_future_kept": (1, "R1"),
+    "signatures_of_the_future_kept": (1, "R1"),
+    "old_views_kept": (2, "R1"),
     "value_credited_before_the_first_commit": (1, "V1"),
     "gas_refund_lost": (1, "V1"),
     "late_refund_to_nobody": (1, "V1"),
@@ -305,7 +347,7 @@ _SEEN: dict[str, tuple[int, str]] = {
     "log_tells_the_time": (1, "S2"),
 }
 """Mutant -> the seed that catches it and the invariant it breaks;
-printed by `python -m testnet.simulator.hunt`, kept by the tests."""
+found by `python -m tests.hunt`, kept by the tests."""
 
 WITNESSES: tuple[Witness, ...] = tuple(
     Witness(mutant, *_SEEN[mutant.name]) for mutant in MUTANTS if mutant.name in _SEEN

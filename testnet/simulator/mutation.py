@@ -5,17 +5,15 @@ A mutant whose words are not found any more fails loudly: production code has ch
 
 import inspect
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from types import CodeType, ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from primitives.errors import invariant
-from testnet.simulator.findings import Violation
 from testnet.simulator.settings import SimulationSettings
-from testnet.simulator.world import run_simulation
 
 
 class Rewrite(NamedTuple):
@@ -50,8 +48,16 @@ class Witness:
         return replace(self.mutant.settings, seed=self.seed, real_signatures=False)
 
 
+class Plantable(Protocol):
+    """Anything that says which words of production code to replace."""
+
+    @property
+    def rewrites(self) -> tuple[Rewrite, ...]:
+        """The replacements."""
+
+
 @contextmanager
-def planted(mutant: Mutant) -> Iterator[None]:
+def planted(mutant: Plantable) -> Iterator[None]:
     """Production code with this bug in it."""
     with ExitStack() as stack:
         for where in dict.fromkeys(rewrite.where for rewrite in mutant.rewrites):
@@ -90,15 +96,3 @@ def _compile(module: ModuleType, function: Any, rewrites: list[Rewrite]) -> Code
     mutated: CodeType = scope[function.__name__].__code__
     invariant(mutated.co_freevars == function.__code__.co_freevars, f"{function.__qualname__} must not be a closure")
     return mutated
-
-
-def hunt(mutant: Mutant, seeds: Iterable[int]) -> tuple[Witness, Violation] | None:
-    """Find the first seed that catches the mutant while its clean run is clean."""
-    for seed in seeds:
-        witness = Witness(mutant, seed, "")
-        with planted(mutant):
-            report = run_simulation(witness.settings)
-        if not report.passed and run_simulation(witness.settings).passed:
-            found = report.violations[0]
-            return replace(witness, invariant=found.invariant), found
-    return None

@@ -11,6 +11,7 @@ from functools import partial
 from testnet.simulator.draws import PERMILLE, Draws
 from testnet.simulator.faults import Name
 from testnet.simulator.heap import MICROSECONDS_PER_MS, Heap
+from testnet.simulator.levels import LinkLevels
 
 BASE_DELAY_US = (300, 4_000)
 """A link's own delay is drawn once between these: processes on one host up to a nearby data centre."""
@@ -18,22 +19,30 @@ BASE_DELAY_US = (300, 4_000)
 JITTER_US = 2_000
 """Each message takes up to this much longer; with several on their way this alone reorders."""
 
+HEADER_BYTES = 60
+"""What a frame, TLS and TCP add to a message where bandwidth is scarce."""
+
+LONGEST_QUEUE_US = 5_000_000
+"""What would wait longer for its turn on a narrow link is lost: a sender's buffer is bounded."""
+
 _WORD = 2**16
 
 
 class _Link:
     """One direction between two nodes."""
 
-    __slots__ = ("base_us", "carried", "draws")
+    __slots__ = ("base_us", "carried", "draws", "free_us")
 
     def __init__(self, draws: Draws) -> None:
         self.draws = draws
         self.carried = 0
         self.base_us = draws.under("base").number(0, *BASE_DELAY_US)
+        self.free_us = 0
+        """When all that it has taken so far, while it was narrow, is through."""
 
 
 class Network:
-    """All links. Faults switch the `lost`, `doubled`, `slowed` and `cut` tables on and off."""
+    """All links, and what faults do to them at the moment."""
 
     def __init__(self, seed: int, heap: Heap) -> None:
         self._heap = heap
@@ -41,20 +50,37 @@ class Network:
         self._links: dict[tuple[Name, Name], _Link] = {}
         self.cut: dict[tuple[Name, Name], int] = {}
         """How many faults cut this direction."""
-        self.loss: dict[Name, int] = {}
-        """Permille lost of what this node sends or is sent."""
-        self.doubling: dict[Name, int] = {}
-        self.corruption: dict[Name, int] = {}
-        """Permille that arrive with one bit flipped, of what this node sends or is sent."""
-        self.slowness_ms: dict[Name, int] = {}
+        self.loss = LinkLevels()
+        """Permille lost of what a node sends or is sent, or of what one direction carries."""
+        self.doubling = LinkLevels()
+        self.corruption = LinkLevels()
+        """Permille that arrive with one bit flipped."""
+        self.slowness_ms = LinkLevels()
+        """At most added to what a node sends, or to what one direction carries."""
+        self.bandwidth = LinkLevels(min)
+        """Bytes per second that each direction from or to a node carries, or this one."""
         self.delays_ms: dict[tuple[Name, Name], int] = {}
         """Always added to what this direction carries."""
-        self.counts = {"carried": 0, "lost": 0, "cut": 0, "doubled": 0, "slowed": 0, "corrupted": 0}
+        self.counts = {
+            "carried": 0,
+            "lost": 0,
+            "cut": 0,
+            "doubled": 0,
+            "slowed": 0,
+            "corrupted": 0,
+            "queued": 0,
+            "choked": 0,
+        }
 
     def send(
-        self, sender: Name, receiver: Name, deliver: Callable[[], None], spoilt: Callable[[int], None] | None = None
+        self,
+        sender: Name,
+        receiver: Name,
+        deliver: Callable[[], None],
+        spoilt: Callable[[int], None] | None = None,
+        size: int = 0,
     ) -> None:
-        """Carry one message: `deliver` happens once, later; or never, or twice.
+        """Carry one message of `size` bytes: `deliver` happens once, later; or never, or twice.
 
         Or `spoilt` does in its place, told a number that says which bit is wrong; without it nothing is.
         """
@@ -68,25 +94,41 @@ class Network:
             self.counts["cut"] += 1
             return
         words = link.draws.words(counter)
-        loss = max(self.loss.get(sender, 0), self.loss.get(receiver, 0))
+        loss = self.loss.between(sender, receiver)
         if words[0] * PERMILLE < loss * _WORD:
             self.counts["lost"] += 1
             return
+        waits_us = self._queue(link, size, self.bandwidth.between(sender, receiver))
+        if waits_us > LONGEST_QUEUE_US:
+            self.counts["choked"] += 1
+            return
         self.counts["carried"] += 1
-        corruption = max(self.corruption.get(sender, 0), self.corruption.get(receiver, 0))
+        corruption = self.corruption.between(sender, receiver)
         if spoilt is not None and words[5] * PERMILLE < corruption * _WORD:
             self.counts["corrupted"] += 1
             deliver = partial(spoilt, words[6] * _WORD + words[7])
         delay = link.base_us + words[1] * JITTER_US // _WORD + self.delays_ms.get(key, 0) * MICROSECONDS_PER_MS
-        slowness = self.slowness_ms.get(sender, 0)
+        delay += waits_us
+        slowness = self.slowness_ms.of_sender(sender, receiver)
         if slowness:
             self.counts["slowed"] += 1
             delay += words[2] * slowness * 1000 // _WORD
         self._heap.after(delay, deliver)
-        doubling = max(self.doubling.get(sender, 0), self.doubling.get(receiver, 0))
+        doubling = self.doubling.between(sender, receiver)
         if words[3] * PERMILLE < doubling * _WORD:
             self.counts["doubled"] += 1
             self._heap.after(delay + words[4] * JITTER_US * 16 // _WORD, deliver)
+
+    def _queue(self, link: _Link, size: int, bytes_per_second: int) -> int:
+        """Microseconds until the last byte is through, after all that waits before it; nothing on a wide link."""
+        if not bytes_per_second:
+            return 0
+        now = self._heap.now_us
+        through_us = max(now, link.free_us) + (size + HEADER_BYTES) * 1_000_000 // bytes_per_second
+        if through_us - now <= LONGEST_QUEUE_US:
+            self.counts["queued"] += 1
+            link.free_us = through_us
+        return through_us - now
 
     def hold(self, sender: Name, receiver: Name, *, cut: bool) -> None:
         """Begin (or, with False, end) one reason why this direction carries nothing."""

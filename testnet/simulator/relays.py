@@ -24,13 +24,14 @@ from relay.events import (
     Started,
     SubscriptionLost,
 )
-from relay.links import Links, Pair
+from relay.links import Links
 from shards import chain_store, queries
 from shards.genesis import ChainContext
+from shards.node.faults import StorageFault
 from shards.validator.effects import BlockApplied, BlockFinalized, HeightCertified, Submission
 from testnet.simulator.faults import Name, relay_name, validator_name
-from testnet.simulator.heap import Heap
-from testnet.simulator.network import Network
+from testnet.simulator.heap import MICROSECONDS_PER_MS, Heap
+from testnet.simulator.network import Network, flip_bit
 from testnet.simulator.post import BundlePost
 from testnet.simulator.settings import GENESIS_TIME_MS
 from testnet.simulator.trace import Trace
@@ -38,6 +39,12 @@ from testnet.simulator.validators import SimulatedValidator
 
 ANSWER_MS = 2_000
 """How long a request may go unanswered before the shell reports that it failed."""
+
+Back = Callable[[Event], None]
+"""Takes an answer back to the relay."""
+
+Question = Callable[[SimulatedValidator, bytes, Back], None]
+"""What is to happen at a validator that is asked, with the bytes that arrive there."""
 
 
 class SimulatedRelay:
@@ -60,10 +67,10 @@ class SimulatedRelay:
         self.courier: Courier | None = None
         self.lives = 0
         self.failure = ""
-        self.closed: frozenset[Pair] = frozenset()
-        """Lanes that it does not serve, from its next start on."""
         self.lanes_cut: Mapping[tuple[int, int], int] = {}
         """Lanes on which nothing can be fetched now, by how many faults there are."""
+        self.lanes_late_ms: Mapping[tuple[int, int], int] = {}
+        """How much longer it takes to deliver what was fetched."""
         self.counts = {"relay crashes": 0, "bundles delivered": 0, "bundles refused": 0}
         self.refusals: dict[str, int] = {}
         self._timers: dict[str, int] = {}
@@ -74,9 +81,7 @@ class SimulatedRelay:
     def start(self) -> None:
         """Start from nothing."""
         self.lives += 1
-        count = self._context.shard_count
-        open_lanes = [pair for pair in Links(count).pairs() if pair not in self.closed]
-        self.courier = Courier(self._context, Links(count, open_lanes), self._scheme)
+        self.courier = Courier(self._context, Links(self._context.shard_count), self._scheme)
         self._hear(Started())
 
     def crash(self) -> None:
@@ -114,7 +119,12 @@ class SimulatedRelay:
             case Fetch():
                 self._fetch(effect)
             case Deliver():
-                self.post.carry(effect.raw, partial(self._deliver, effect))
+                carry = partial(self.post.carry, effect.raw, partial(self._deliver, effect))
+                late_ms = self.lanes_late_ms.get((effect.source, effect.destination), 0)
+                if late_ms:
+                    self._heap.after(late_ms * MICROSECONDS_PER_MS, carry)
+                else:
+                    carry()
             case SetTimer(name, at_ms):
                 self._number += 1
                 self._timers[name] = self._number
@@ -135,10 +145,14 @@ class SimulatedRelay:
         self,
         shard: ShardId,
         index: ValidatorIndex,
-        asked: Callable[[SimulatedValidator, Callable[[Event], None]], None],
+        asked: Question,
         failed: Event,
+        raw: bytes = b"",
     ) -> None:
-        """Let `asked` happen at a validator; what it passes to its second argument comes back, or `failed` does."""
+        """Let `asked` happen at a validator, with `raw`; what it passes to its last argument comes back.
+
+        Or `failed` does.
+        """
         validator = self.validators[validator_name(shard, index)]
         self._number += 1
         number = self._number
@@ -150,20 +164,26 @@ class SimulatedRelay:
                 self._hear(event)
 
         def back(event: Event) -> None:
-            self._network.send(validator.name, self.name, partial(answer, event))
+            found = event.raw if isinstance(event, BundleFetched) else None
+            self._network.send(validator.name, self.name, partial(answer, event), size=len(found or b""))
 
-        def arrive() -> None:
+        def arrive(arrived: bytes) -> None:
             if validator.alive and not validator.paused:
-                asked(validator, back)
+                asked(validator, arrived, back)
             else:
                 back(failed)
 
-        self._network.send(self.name, validator.name, arrive)
+        spoilt = (lambda bit: arrive(flip_bit(raw, bit))) if raw else None
+        self._network.send(self.name, validator.name, partial(arrive, raw), spoilt, len(raw))
         self._heap.at_ms(self._heap.now_ms + ANSWER_MS, partial(answer, failed))
 
     def _watch(self, shard: ShardId, index: ValidatorIndex) -> None:
-        def subscribe(validator: SimulatedValidator, back: Callable[[Event], None]) -> None:
-            back(self._news(validator))
+        def subscribe(validator: SimulatedValidator, _: bytes, back: Back) -> None:
+            try:
+                back(self._news(validator))
+            except StorageFault:
+                validator.storage_fails()
+                return
             validator.subscribers[self.name] = partial(self._on_news, validator)
 
         self._ask(shard, index, subscribe, SubscriptionLost(shard, index, "no answer"))
@@ -192,15 +212,19 @@ class SimulatedRelay:
     def _fetch(self, effect: Fetch) -> None:
         lane = (effect.source, effect.validator, effect.destination, effect.first)
 
-        def read(validator: SimulatedValidator, back: Callable[[Event], None]) -> None:
+        def read(validator: SimulatedValidator, _: bytes, back: Back) -> None:
             if self.lanes_cut.get((effect.source, effect.destination)):
-                return  # nobody answers: what is asked for never comes
+                back(BundleFetched(*lane, raw=None))  # as if there were nothing; the validator is not to blame
+                return
             try:
                 raw = queries.bundle_for(
                     validator.disk, self._context, effect.source, effect.destination, Sequence(effect.first)
                 )
             except (NotYet, Refused) as error:
                 back(FetchFailed(*lane, reason=str(error)))
+            except StorageFault:
+                validator.storage_fails()
+                back(FetchFailed(*lane, reason="it has died"))
             except OstrakaError as error:
                 self.failure = self.failure or f"bundle_for raised {error!r}"
             else:
@@ -211,7 +235,7 @@ class SimulatedRelay:
     def _deliver(self, effect: Deliver, raw: bytes) -> None:
         lane = (effect.source, effect.destination, effect.validator, effect.first)
 
-        def hand_in(validator: SimulatedValidator, back: Callable[[Event], None]) -> None:
+        def hand_in(validator: SimulatedValidator, arrived: bytes, back: Back) -> None:
             def answered(results: tuple[Submission, ...]) -> None:
                 result = results[0]
                 self.counts["bundles delivered"] += result.status == "accepted"
@@ -220,6 +244,6 @@ class SimulatedRelay:
                     self.refusals[result.code] = self.refusals.get(result.code, 0) + 1
                 back(Delivered(*lane, status=result.status, code=result.code, detail=result.detail))
 
-            validator.submit_bundle(raw, answered)
+            validator.submit_bundle(arrived, answered)
 
-        self._ask(effect.destination, effect.validator, hand_in, DeliveryFailed(*lane, reason="no answer"))
+        self._ask(effect.destination, effect.validator, hand_in, DeliveryFailed(*lane, reason="no answer"), raw)

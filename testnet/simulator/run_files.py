@@ -22,7 +22,7 @@ import msgspec
 
 from primitives.errors import Refused
 from testnet.simulator.byzantine import BYZANTINE_RELAYS, BYZANTINE_VALIDATORS
-from testnet.simulator.faults import Fault, FaultKind, relay_name, validator_name
+from testnet.simulator.faults import TARGETS, Fault, FaultKind, place_of, relay_name, shape_of, validator_name
 from testnet.simulator.settings import SimulationSettings
 from testnet.toml_file import read_toml
 
@@ -90,6 +90,10 @@ def parse_run(table: dict[str, Any]) -> SimulationSettings:
     _check_liars(settings, places)
     for number, fault in enumerate(settings.faults or (), 1):
         _check(fault, number, places)
+        if fault.kind is FaultKind.LYING and settings.byzantine_validators.get(fault.target) in {None, "twins"}:
+            raise Refused(
+                "bad_run", f"fault {number} (lying): byzantine_validators says nothing of {fault.target}, or twins"
+            )
     return settings
 
 
@@ -114,13 +118,11 @@ def _check_liars(settings: SimulationSettings, places: frozenset[str]) -> None:
         raise Refused("bad_run", f"{odd[0][:40]!r} is no behaviour, or no validator of this run")
 
 
-_OF_LINKS: Final = frozenset({FaultKind.ONE_WAY, FaultKind.RELAY_CUT, FaultKind.LATE, FaultKind.LANE_CUT})
-"""Kinds whose target has two ends."""
-
-
 def _check(fault: Fault, number: int, places: frozenset[str]) -> None:
     ends = fault.target.split(">")
-    if len(ends) != (2 if fault.kind in _OF_LINKS else 1) or not places.issuperset(ends):
+    inside = shape_of(fault.target) != "validator>validator" or place_of(ends[0])[0] == place_of(ends[1])[0]
+    exist = fault.target == "all" or (places.issuperset(ends) and len(set(ends)) == len(ends) and inside)
+    if not exist or shape_of(fault.target) not in TARGETS[fault.kind]:
         raise Refused("bad_run", f"fault {number} ({fault.kind}): {fault.target[:40]!r} is no target of it in this run")
     if not 0 <= fault.start_ms <= fault.end_ms <= MAX_NUMBER or abs(fault.amount) > MAX_NUMBER:
         raise Refused("bad_run", f"fault {number} ({fault.kind}): it begins at 0 or later and ends after it begins")

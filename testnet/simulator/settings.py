@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from consensus.pacing import Rules
-from testnet.simulator.faults import Fault, Name, draw_faults, print_faults
+from testnet.simulator.drawing import draw_faults
+from testnet.simulator.faults import Fault, Name, print_faults
 from testnet.simulator.findings import Violation
 
 GENESIS_TIME_MS = 1_750_000_000_000
@@ -16,7 +18,7 @@ REAL_SIGNATURE_SEEDS = 20
 
 _OPTIONS = (
     "shards", "validators", "relays", "seconds", "chaos_seconds", "transactions_per_second",
-    "calls_per_minute", "accounts", "flush_blocks", "intensity",
+    "calls_per_minute", "accounts", "flush_blocks", "intensity", "catalogue",
 )  # fmt: skip
 """Settings that are options of the command line, under the same names."""
 
@@ -43,6 +45,8 @@ class SimulationSettings:
     """The state store is written every so many blocks, as the real node does it; small, so that replay happens."""
     intensity: int = 1
     """Multiplies the chances of faults."""
+    catalogue: Literal["usual", "whole"] = "usual"
+    """Which faults are drawn: those of every seed, or all that there are beside, those of storage included."""
     faults: tuple[Fault, ...] | None = None
     """An explicit list instead of the drawn one."""
     crash_boundary: tuple[str, int] | None = None
@@ -82,6 +86,8 @@ class SimulationSettings:
             relays=self.relays,
             chaos_ms=self.chaos_ms,
             intensity=self.intensity,
+            whole=self.catalogue == "whole",
+            liars=tuple(self.byzantine_validators),
         )
         return replace(self, faults=faults)
 

@@ -5,8 +5,9 @@ Every draw is keyed by what it is for, so taking faults away leaves the luck of 
 
 from dataclasses import replace
 
+from testnet.simulator.ddmin import fewest
 from testnet.simulator.faults import Fault
-from testnet.simulator.settings import SimulationReport, SimulationSettings
+from testnet.simulator.settings import SimulationReport
 from testnet.simulator.world import run_simulation
 
 MAX_RUNS = 200
@@ -14,27 +15,17 @@ MAX_RUNS = 200
 
 
 def shrink(report: SimulationReport, max_runs: int = MAX_RUNS) -> SimulationReport:
-    """Find a run with fewer faults that breaks the same invariant as this failing one.
-
-    Takes away ever smaller parts of the list (ddmin, Zeller 2002) until no single fault can go.
-    """
+    """Find a run with fewer faults that breaks the same invariant as this failing one."""
     wanted = report.violations[0].invariant
-    best = report
-    runs, size = 0, max(1, len(report.faults()) // 2)
-    while runs < max_runs:
-        faults, start, shorter = best.faults(), 0, False
-        while start < len(faults) and runs < max_runs:
-            runs += 1
-            tried = _without(best.settings, faults, start, size)
-            if any(violation.invariant == wanted for violation in tried.violations):
-                best, faults, shorter = tried, tried.faults(), True
-            else:
-                start += size
-        if size == 1 and not shorter:
-            break
-        size = max(1, size // 2)
+    best, runs = report, 0
+
+    def fails(faults: tuple[Fault, ...]) -> bool:
+        nonlocal best, runs
+        runs += 1
+        tried = run_simulation(replace(report.settings, faults=faults))
+        found = any(violation.invariant == wanted for violation in tried.violations)
+        best = tried if found else best
+        return found
+
+    fewest(report.faults(), fails, lambda: runs < max_runs)
     return best
-
-
-def _without(settings: SimulationSettings, faults: tuple[Fault, ...], start: int, size: int) -> SimulationReport:
-    return run_simulation(replace(settings, faults=faults[:start] + faults[start + size :]))

@@ -19,7 +19,8 @@ from primitives.instant import Instant
 from primitives.signatures import SignatureScheme
 from primitives.storage import Write
 from shards.genesis import ChainContext
-from shards.ledger import Ledger, StateFlush
+from shards.ledger import StateFlush
+from shards.node.faults import StorageFault
 from shards.validator import reading
 from shards.validator.core import ValidatorCore, initial_writes, recover
 from shards.validator.effects import (
@@ -50,9 +51,12 @@ from testnet.simulator.disk import SimulatedDisk
 from testnet.simulator.draws import Draws
 from testnet.simulator.faults import Name, validator_name
 from testnet.simulator.heap import MICROSECONDS_PER_MS, Heap
+from testnet.simulator.hoards import Hoard
 from testnet.simulator.network import Network, flip_bit
 from testnet.simulator.scheme import WatchedScheme
 from testnet.simulator.settings import GENESIS_TIME_MS, SimulationSettings
+from testnet.simulator.storage import STATE, Trouble, open_ledger
+from testnet.simulator.timers import Timers
 from testnet.simulator.trace import Trace
 from testnet.simulator.watcher import Watcher
 
@@ -64,8 +68,6 @@ VERIFY_US = (50, 41)
 """Handing a batch to a thread and hearing from it, and each Ed25519 signature."""
 LOAD_US = 100
 """Reading a block back."""
-
-_STATE = "state"
 
 Reply = Callable[[tuple[Submission, ...]], None]
 """Hears the answer to a request; never, if the validator dies first."""
@@ -113,12 +115,14 @@ class SimulatedValidator:
         self.paused = False
         self.skew_ms = 0
         self.slow_disk_ms = 0
+        self.trouble: Trouble | None = None
+        """What its disk has in store for it."""
         self.counts = {"crashes": 0, "mid-persist crashes": 0, "fsyncs": 0, "flushes": 0}
+        self.counts |= {"failed syncs": 0, "storage faults": 0, "refused starts": 0}
         self.peers: dict[Name, SimulatedValidator] = {}
         self.subscribers: dict[Name, Callable[[BlockFinalized | BlockApplied | HeightCertified | None], None]] = {}
         """Told of all news, and None when the process dies."""
-        self._timers: dict[str, int] = {}
-        self._timer_number = 0
+        self._timers = Timers(self._heap, lambda name: self.hear(TimerFired(name)))
         self._mailbox: list[Callable[[], None]] = []
         self._queue: deque[Effect | StateFlush] = deque()
         self._syncing = False
@@ -137,7 +141,7 @@ class SimulatedValidator:
         """Start the process on what the disk holds."""
         self.lives += 1
         try:
-            ledger = self._restore()
+            ledger = open_ledger(self._context, self.shard, self._machine, self.disk, self.state_disk)
             recovered = recover(self.disk)
             self.core = ValidatorCore(
                 self._context,
@@ -149,6 +153,9 @@ class SimulatedValidator:
                 ledger,
                 recovered,
             )
+        except StorageFault:
+            self.counts["refused starts"] += 1
+            return
         except OstrakaError as error:
             self._watcher.on_failure(self.name, f"cannot start: {error}")
             return
@@ -156,19 +163,14 @@ class SimulatedValidator:
         self._watcher.on_restart(self.name, self.core.status().finalized_height, ledger.commitment)
         self._hear(Started())
 
-    def _restore(self) -> Ledger:
-        entries = list(self.state_disk.scan(_STATE))
-        if not entries:
-            ledger = Ledger(self._context, self.shard, machine=self._machine)
-            # Flushes hold what changed since the genesis; the store begins with the genesis itself.
-            self.state_disk.stage(Write(_STATE, key, value) for key, value in ledger.entries())
-            self.state_disk.sync()
-            return ledger
-        return Ledger.restore(self._context, self.shard, entries, machine=self._machine)
-
     def stored(self, key: bytes) -> bytes | None:
         """Value of a raw state key as the disk has it."""
-        return self.state_disk.get(_STATE, key)
+        return self.state_disk.get(STATE, key)
+
+    def hoard(self) -> Hoard | None:
+        """What it holds for others; None while it is down."""
+        core = self.core
+        return None if core is None else Hoard(core.held(), core.replica.view - core.replica.finalized_view)
 
     def crash(self) -> None:
         """Die now: whatever is not on the disk is lost; of a commit under way, all or nothing is kept."""
@@ -178,8 +180,8 @@ class SimulatedValidator:
         self.counts["crashes"] += 1
         self.counts["mid-persist crashes"] += self._syncing
         keep = self._draws.under("torn").number(self.counts["crashes"], 0, 1)
-        self.disk.crash(keep=keep)
-        self.state_disk.crash(keep=keep)
+        if self.disk.crash(keep=keep) | self.state_disk.crash(keep=keep):
+            self._watcher.on_loss(self.name)
         self.crash_at = self.crash_after_sends = None
         self._timers.clear()
         self._mailbox.clear()
@@ -190,6 +192,11 @@ class SimulatedValidator:
             tell(None)
         self.subscribers.clear()
         self.on_crash()
+
+    def storage_fails(self) -> None:
+        """Stop, as a process does that finds damage or cannot commit."""
+        self.counts["storage faults"] += 1
+        self.crash()
 
     def resume(self) -> None:
         """End a pause: everything that came meanwhile is handled at once."""
@@ -253,8 +260,10 @@ class SimulatedValidator:
         while self._queue and not self._syncing and self.core is not None:
             if self._dies_here():
                 return
-            effect = self._queue.popleft()
-            self._perform(effect)
+            try:
+                self._perform(self._queue.popleft())
+            except StorageFault:
+                self.storage_fails()
             self._dies_here()
 
     def _dies_here(self) -> bool:
@@ -273,7 +282,7 @@ class SimulatedValidator:
                 self._sync(self.disk, writes)
             case StateFlush():
                 self.counts["flushes"] += 1
-                writes = tuple(Write(_STATE, key, value) for key, value in sorted(effect.changes.items()))
+                writes = tuple(Write(STATE, key, value) for key, value in sorted(effect.changes.items()))
                 self._sync(self.state_disk, writes)
             case Send(to, raw):
                 self._watcher.on_wire(self.name, raw)
@@ -295,9 +304,9 @@ class SimulatedValidator:
         """Do what is answered by an event."""
         match effect:
             case SetTimer(name, at_ms):
-                self._set_timer(name, at_ms)
+                self._timers.set(name, at_ms)
             case CancelTimer(name):
-                self._timers.pop(name, None)
+                self._timers.cancel(name)
             case VerifySignatures(batch, items):
                 answer = SignaturesChecked(batch, tuple(self._scheme.verify_many(items)))
                 self._later(VERIFY_US[0] + VERIFY_US[1] * len(items), answer)
@@ -327,8 +336,13 @@ class SimulatedValidator:
                 self.crash()
 
     def _sync(self, disk: SimulatedDisk, writes: tuple[Write, ...]) -> None:
-        self._syncing = True
         self.counts["fsyncs"] += 1
+        if self.trouble is not None and self.trouble.strikes():
+            self.counts["failed syncs"] += 1
+            self.trouble.befall(disk, writes)
+            self.trouble = None
+            raise StorageFault("a sync failed")
+        self._syncing = True
         disk.stage(writes)
         delay = FSYNC_US
         if self.slow_disk_ms:
@@ -351,23 +365,13 @@ class SimulatedValidator:
         def spoilt(bit: int) -> None:
             peer.hear(PeerSent(self.index, flip_bit(raw, bit)))
 
-        self._network.send(self.name, peer.name, partial(peer.hear, PeerSent(self.index, raw)), spoilt)
+        self._network.send(self.name, peer.name, partial(peer.hear, PeerSent(self.index, raw)), spoilt, len(raw))
 
     def _sent(self) -> None:
         if self.crash_after_sends is not None:
             self.crash_after_sends -= 1
             if self.crash_after_sends < 0:
                 self.crash()
-
-    def _set_timer(self, name: str, at_ms: int) -> None:
-        self._timer_number += 1
-        self._timers[name] = self._timer_number
-        self._heap.at_ms(at_ms, partial(self._fire, name, self._timer_number))
-
-    def _fire(self, name: str, number: int) -> None:
-        if self._timers.get(name) == number:
-            del self._timers[name]
-            self.hear(TimerFired(name))
 
     def _later(self, delay_us: int, event: Event) -> None:
         life = self.lives

@@ -49,7 +49,7 @@ class VoteChecker:
         """Check the order of what one process signs: nothing but a nullify may follow a nullify in its view."""
         tag, _, content = message.partition(b"\0")
         kind = _SIGNED_KINDS.get(tag + b"\0")
-        if kind is None:
+        if kind is None or node in self.guilty:
             return
         fields = msgpack.unpackb(content)
         shard, index = place_of(node)

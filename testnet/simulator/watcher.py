@@ -33,3 +33,6 @@ class Watcher(Protocol):
 
     def on_restart(self, node: Name, finalized: Height, commitment: Commitment) -> None:
         """Hear how far it remembers, and what its stored state is."""
+
+    def on_loss(self, node: Name) -> None:
+        """Hear that what was durable is not there any more."""

@@ -4,17 +4,15 @@
 phase pass, and judges. The same production cores run here as in the real processes; only their shells differ.
 """
 
-from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
-from typing import TypeVar
 
 from primitives.identifiers import ShardId, ValidatorIndex
 from primitives.signatures import ED25519, SignatureScheme
 from shards.genesis import ChainContext
 from shards.limits import TOP_UP_MS
 from testnet.simulator.byzantine import BYZANTINE_RELAYS
-from testnet.simulator.byzantine_validator import make_validator
+from testnet.simulator.byzantine_validator import ByzantineValidator, make_validator
 from testnet.simulator.clients import Clients
 from testnet.simulator.customers import Customers
 from testnet.simulator.draws import Draws
@@ -28,6 +26,7 @@ from testnet.simulator.population import customers, make_context, people, valida
 from testnet.simulator.relays import SimulatedRelay
 from testnet.simulator.scheme import CheapScheme
 from testnet.simulator.settings import SimulationReport, SimulationSettings
+from testnet.simulator.switches import Switch, Switches
 from testnet.simulator.trace import Trace
 from testnet.simulator.validators import SimulatedValidator
 
@@ -39,10 +38,6 @@ HUNGER_MS = TOP_UP_MS + 60_000
 
 QUIET_MS = 5_000
 """Then, so that every validator has executed the last of it."""
-
-Switch = Callable[[], None]
-
-K = TypeVar("K")
 
 
 class World:
@@ -63,6 +58,7 @@ class World:
         self.findings = Findings()
         if scheme is None:
             scheme = ED25519 if settings.signs_for_real else CheapScheme()
+        self.scheme = scheme
         self.context = make_context(settings, scheme) if context is None else context
         self.judge = Judge(settings, self.context, scheme, self.heap, self.findings)
         self.validators = {
@@ -95,23 +91,37 @@ class World:
             ]
         self.lanes_cut: dict[tuple[int, int], int] = {}
         """How many faults cut each lane."""
+        self.lanes_late_ms: dict[tuple[int, int], int] = {}
+        """How much longer relays take on each lane."""
         self._introduce()
+        self._switches = Switches(self)
         self._held_down: dict[Name, int] = {}
         """How many faults keep each validator from being restarted."""
         self.happened: dict[str, int] = {}
-        for fault in settings.faults or ():
-            self._plan(fault)
+        self._plan(settings.faults or ())
 
     def _introduce(self) -> None:
         """Let everybody know the others."""
         for relay in self.relays:
-            relay.validators, relay.lanes_cut = self.validators, self.lanes_cut
+            relay.validators = self.validators
+            relay.lanes_cut, relay.lanes_late_ms = self.lanes_cut, self.lanes_late_ms
         for clients in self.clients:
             clients.validators = self.validators
         for validator in self.validators.values():
-            validator.peers = self.validators
-            self.judge.disks[validator.name] = validator.disk
-            validator.on_crash = partial(self._died, validator)
+            self._take_in(validator)
+
+    def _take_in(self, validator: SimulatedValidator) -> None:
+        validator.peers = self.validators
+        self.judge.disks[validator.name] = validator.disk
+        self.judge.hoards[validator.name] = validator.hoard
+        validator.on_crash = partial(self._died, validator)
+
+    def adopt(self, old: SimulatedValidator, new: SimulatedValidator) -> None:
+        """Let another process take the place of a validator, which dies for good."""
+        old.on_crash = lambda: None
+        old.crash()
+        self.validators[old.name] = new
+        self._take_in(new)
 
     def run(self) -> SimulationReport:
         """Let it all happen."""
@@ -146,9 +156,10 @@ class World:
     def _died(self, validator: SimulatedValidator) -> None:
         if not self._held_down.get(validator.name):
             pause_ms = self.settings.crash_pause_ms if self.settings.crash_boundary else RESTART_MS
-            self.heap.at_ms(self.heap.now_ms + pause_ms, partial(self._revive, validator))
+            self.heap.at_ms(self.heap.now_ms + pause_ms, partial(self.revive, validator))
 
-    def _revive(self, validator: SimulatedValidator) -> None:
+    def revive(self, validator: SimulatedValidator) -> None:
+        """Start a validator that is dead, unless a fault holds it down."""
         if not validator.alive and not self._held_down.get(validator.name) and not self.findings:
             shared_machine().lose_codes()
             validator.start()
@@ -159,61 +170,45 @@ class World:
 
     # Faults
 
-    def _plan(self, fault: Fault) -> None:
-        begin, end = self._switches(fault)
+    def _plan(self, faults: tuple[Fault, ...]) -> None:
+        """Plan all of them, in the order of the list.
 
-        def begin_and_count() -> None:
-            self.happened[fault.kind] = self.happened.get(fault.kind, 0) + 1
-            begin()
+        A fault that ends as another of its kind begins there is relieved by it, with nothing in between; the end of
+        such a chain is planned in the place of its first, which is what recorded seeds mean.
+        """
+        self._calm_liars(faults)
+        beginning = {(fault.kind, fault.target, fault.start_ms): place for place, fault in enumerate(faults)}
+        places = list(range(len(faults)))
+        relieved: dict[int, list[int]] = {}
+        for place, fault in enumerate(faults):
+            reliever = beginning.get((fault.kind, fault.target, fault.end_ms))
+            if reliever is not None and fault.start_ms < fault.end_ms:
+                relieved.setdefault(reliever, []).append(place)
+                places[reliever] = min(places[reliever], places[place])
+        lasting = {place for ended in relieved.values() for place in ended}
+        switches = [self.switches(fault) for fault in faults]
+        for place, fault in enumerate(faults):
+            ends = [switches[other][1] for other in relieved.get(place, ())]
+            self.heap.at_ms(fault.start_ms, partial(self._begin, fault, switches[place][0], ends))
+            for other in [other for other, first in enumerate(places) if first == place and other not in lasting]:
+                self.heap.at_ms(faults[other].end_ms, switches[other][1])
 
-        self.heap.at_ms(fault.start_ms, begin_and_count)
-        self.heap.at_ms(fault.end_ms, end)
+    def _calm_liars(self, faults: tuple[Fault, ...]) -> None:
+        """Let those who lie for a time be honest until the first of their times begins."""
+        for fault in faults:
+            liar = self.validators[fault.target] if fault.kind is FaultKind.LYING else None
+            if isinstance(liar, ByzantineValidator):
+                liar.lying = False
 
-    def _switches(self, fault: Fault) -> tuple[Switch, Switch]:
-        """How a fault begins and how it ends."""
-        match fault.kind:
-            case FaultKind.CRASH | FaultKind.CRASH_AFTER_SEND | FaultKind.HALT | FaultKind.PAUSE:
-                return self._process_switches(fault)
-            case FaultKind.CLOCK:
-                return self._attribute(self.validators[fault.target], "skew_ms", fault.amount)
-            case FaultKind.SLOW_DISK:
-                return self._attribute(self.validators[fault.target], "slow_disk_ms", fault.amount)
-            case FaultKind.LOSSY:
-                return self._table(self.network.loss, self._members(fault.target), fault.amount)
-            case FaultKind.DUPLICATING:
-                return self._table(self.network.doubling, self._members(fault.target), fault.amount)
-            case FaultKind.CORRUPTING:
-                return self._table(self.network.corruption, self._members(fault.target), fault.amount)
-            case FaultKind.SLOW:
-                return self._table(self.network.slowness_ms, [fault.target], fault.amount)
-            case FaultKind.RELAY_CRASH:
-                relay = next(each for each in self.relays if each.name == fault.target)
-                return relay.crash, partial(self._restart_relay, relay)
-            case FaultKind.LATE:
-                return self._count(self.network.delays_ms, _ends(fault.target), fault.amount)
-            case FaultKind.LANE_CUT:
-                one, other = _ends(fault.target)
-                return self._count(self.lanes_cut, (int(one[1:]), int(other[1:])), 1)
-            case _:
-                return self._cut(self._cut_links(fault))
+    def _begin(self, fault: Fault, begin: Switch, relieved: list[Switch]) -> None:
+        self.happened[fault.kind] = self.happened.get(fault.kind, 0) + 1
+        begin()
+        for end in relieved:
+            end()
 
-    def _process_switches(self, fault: Fault) -> tuple[Switch, Switch]:
-        if fault.kind is FaultKind.HALT:
-            members = [self.validators[name] for name in self._members(fault.target)]
-            down = members if fault.amount else members[: (len(members) - 1) // 3 + 1]
-            return partial(self.halt, down), partial(self.release, down)
-        validator = self.validators[fault.target]
-        if fault.kind is FaultKind.PAUSE:
-            return partial(setattr, validator, "paused", True), validator.resume
-
-        def arm() -> None:
-            self.hold_down(validator, 1)
-            if fault.kind is FaultKind.CRASH:
-                validator.crash_at = validator.boundaries + 1 + fault.amount
-            else:
-                validator.crash_after_sends = fault.amount
-
-        return arm, partial(self.release, [validator])
+    def switches(self, fault: Fault) -> tuple[Switch, Switch]:
+        """How a fault begins and how it ends, at whatever times: nothing is planned here."""
+        return self._switches.of(fault)
 
     def halt(self, down: list[SimulatedValidator]) -> None:
         """Kill these and keep them down until they are released."""
@@ -226,52 +221,7 @@ class World:
         for validator in down:
             self.hold_down(validator, -1)
             validator.crash_at = validator.crash_after_sends = None
-            self._revive(validator)
-
-    def _restart_relay(self, relay: SimulatedRelay) -> None:
-        if relay.courier is None:
-            relay.start()
-
-    def _members(self, target: str) -> list[Name]:
-        if target.startswith("r") or "v" in target:
-            return [target]
-        return [validator_name(int(target[1:]), index) for index in range(self.settings.validators)]
-
-    def _cut_links(self, fault: Fault) -> list[tuple[Name, Name]]:
-        if fault.kind in {FaultKind.ONE_WAY, FaultKind.RELAY_CUT}:
-            sender, receiver = _ends(fault.target)
-            if fault.kind is FaultKind.ONE_WAY:
-                return [(sender, receiver)]
-            return [link for name in self._members(receiver) for link in ((sender, name), (name, sender))]
-        members = self._members(fault.target)
-        group = [name for index, name in enumerate(members) if fault.amount >> index & 1]
-        others = [name for name in members if name not in group]
-        links = [(one, other) for one in group for other in others]
-        if fault.kind is FaultKind.PARTITION:
-            links += [(other, one) for one, other in links]
-        return links
-
-    def _cut(self, links: list[tuple[Name, Name]]) -> tuple[Switch, Switch]:
-        def switch(*, cut: bool) -> None:
-            for link in links:
-                self.network.hold(*link, cut=cut)
-
-        return partial(switch, cut=True), partial(switch, cut=False)
-
-    def _attribute(self, owner: object, name: str, value: int) -> tuple[Switch, Switch]:
-        return partial(setattr, owner, name, value), partial(setattr, owner, name, 0)
-
-    def _count(self, table: dict[K, int], key: K, amount: int) -> tuple[Switch, Switch]:
-        def switch(change: int) -> None:
-            table[key] = table.get(key, 0) + change
-
-        return partial(switch, amount), partial(switch, -amount)
-
-    def _table(self, table: dict[Name, int], names: list[Name], amount: int) -> tuple[Switch, Switch]:
-        def switch(value: int) -> None:
-            table.update(dict.fromkeys(names, value))
-
-        return partial(switch, amount), partial(switch, 0)
+            self.revive(validator)
 
     # Reporting
 
@@ -326,12 +276,6 @@ class World:
             times = sorted(at for at in times if at >= self.settings.chaos_ms)
             longest = max([longest, *(later - earlier for earlier, later in pairwise(times))])
         return longest
-
-
-def _ends(target: str) -> tuple[Name, Name]:
-    """Both ends of a link or lane."""
-    one, other = target.split(">")
-    return one, other
 
 
 def run_simulation(settings: SimulationSettings) -> SimulationReport:

@@ -7,16 +7,19 @@ the place of `process_pool` as it stands.
 import gc
 import signal
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from testnet.simulator.run_files import run_text
 from testnet.sweep.jobs import Job, Minimised, SeedResult, minimise, run_seed
 from testnet.sweep.marks import declared_marks
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
 
 WAITING_PER_WORKER: Final = 2
 """Seeds handed to the executor beyond those that run, so that no worker waits and an interrupt leaves little behind."""
@@ -36,9 +39,21 @@ def _begin_worker() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
+class WorkerPool(ProcessPoolExecutor):
+    """Fresh processes on this computer, one piece of work at a time each."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(workers, mp_context=get_context("spawn"), initializer=_begin_worker)
+
+    def abandon(self) -> None:
+        """Kill the processes, whatever they do: nobody wants their results any more."""
+        for process in tuple(self._processes.values()):
+            process.kill()
+
+
 def process_pool(workers: int) -> Executor:
-    """Fresh processes on this computer, one seed at a time each."""
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_begin_worker)
+    """As many processes, in the place of which any other executor may stand."""
+    return WorkerPool(workers)
 
 
 @dataclass
@@ -78,17 +93,28 @@ class Tally:
 
 
 def sweep(jobs: Iterable[Job], executor: Executor, workers: int, take: Callable[[SeedResult], None]) -> None:
-    """Run the jobs; `take` is told each result as it comes.
+    """Run the jobs; `take` is told each result as it comes. On Ctrl-C as `spread`."""
+    spread(run_seed, jobs, executor, workers, take)
+
+
+def spread(
+    run: Callable[[Piece], Result],
+    pieces: Iterable[Piece],
+    executor: Executor,
+    workers: int,
+    take: Callable[[Result], None],
+) -> None:
+    """Run any pieces of work; `take` is told each result as it comes.
 
     On Ctrl-C what has begun is finished and told, the rest is left, and `KeyboardInterrupt` goes on to the caller.
     """
-    left = iter(jobs)
-    running: set[Future[SeedResult]] = set()
+    left = iter(pieces)
+    running: set[Future[Result]] = set()
     try:
         while True:
             room = workers * (1 + WAITING_PER_WORKER) - len(running)
-            for job in islice(left, room):
-                running.add(executor.submit(run_seed, job))
+            for piece in islice(left, room):
+                running.add(executor.submit(run, piece))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -101,14 +127,24 @@ def sweep(jobs: Iterable[Job], executor: Executor, workers: int, take: Callable[
         raise
 
 
-def minimise_failures(failed: Sequence[Job], executor: Executor, folder: Path) -> list[tuple[Job, Path, Minimised]]:
-    """Write the few faults behind each of the first failing seeds where `ostraka sim --faults` reads them."""
-    chosen = failed[:MAX_MINIMISED]
-    written = []
-    for job, found in zip(chosen, executor.map(minimise, chosen), strict=True):
-        path = folder / f"seed-{job.seed}.toml"
-        folder.mkdir(parents=True, exist_ok=True)
-        comments = (*found.violations, f"again: ostraka sim --faults {path}")
-        path.write_text(run_text(found.settings, comments), encoding="utf-8")
-        written.append((job, path, found))
-    return written
+def minimise_failures(
+    failed: Sequence[Job], executor: Executor, folder: Path, take: Callable[[Job, Path, Minimised], None]
+) -> None:
+    """Write the few faults behind each of the first failing seeds where `ostraka sim --faults` reads them.
+
+    `take` is told each file as it is written. On Ctrl-C what is not is given up at once, because it may take minutes,
+    and `KeyboardInterrupt` goes on to the caller.
+    """
+    try:
+        searches = {executor.submit(minimise, job): job for job in failed[:MAX_MINIMISED]}
+        for search in as_completed(searches):
+            job, found = searches[search], search.result()
+            path = folder / f"seed-{job.seed}.toml"
+            folder.mkdir(parents=True, exist_ok=True)
+            comments = (*found.violations, f"again: ostraka sim --faults {path}")
+            path.write_text(run_text(found.settings, comments), encoding="utf-8")
+            take(job, path, found)
+    except KeyboardInterrupt:
+        if isinstance(executor, WorkerPool):
+            executor.abandon()
+        raise

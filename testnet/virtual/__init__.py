@@ -1,5 +1,6 @@
 """A testnet in virtual time, driven step by step by a program: `Net` and what it hands out."""
 
+from testnet.simulator.faults import Fault, FaultKind
 from testnet.virtual.accounts import Account
 from testnet.virtual.contracts import Call, Contract
 from testnet.virtual.errors import (
@@ -18,6 +19,8 @@ __all__ = [
     "Account",
     "Call",
     "Contract",
+    "Fault",
+    "FaultKind",
     "InvariantBroken",
     "Misuse",
     "Net",

@@ -1,81 +1,37 @@
 """What a test breaks on purpose. A fault begins at once and ends with its `with` block, by `end()`, or after `lasts`.
 
-Nodes are named as in `ostraka fault`: "s0/v1" is validator 1 of shard 0. Shards are numbers.
+The names are those of `ostraka fault`, and so is what they take: "s0/v1" is validator 1 of shard 0, "s0" a shard (0
+too), "r0" the relay, "s0/v1-s0/v2" a link, "s0/v1>s0/v2" one direction of it, 0, 2 what passes between two shards.
 """
 
-from collections.abc import Callable
-from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, overload
 
-from shards.bundles import decode_bundle
-from testnet.simulator.faults import Name, validator_name
-from testnet.simulator.heap import MICROSECONDS_PER_MS
-from testnet.simulator.post import BundlePost, Forward
+from primitives.errors import Refused
+from testnet.simulator.drawing import draw_faults
+from testnet.simulator.draws import Draws
+from testnet.simulator.faults import FORGETTING, Fault, FaultKind, Name
 from testnet.simulator.validators import SimulatedValidator
 from testnet.simulator.world import World
 from testnet.virtual.durations import Duration, milliseconds
 from testnet.virtual.errors import Misuse
+from testnet.virtual.ongoing import FOREVER_MS, Lying, Ongoing
+from testnet.virtual.schedules import Plans, check_schedule, later
 
 if TYPE_CHECKING:
+    from testnet.faults.targets import Shape
+    from testnet.scenarios.scenario import Action, Step
     from testnet.virtual.net import Net
 
-Switch = Callable[[World], None]
-Lane = tuple[int, int]
+Target = int | str
+"""What is broken; a number is a shard."""
 
+MAX_CHAOS_SEED = 2**53
 
-class Fault:
-    """One thing that is broken, from its making until it ends."""
-
-    def __init__(self, faults: "Faults", text: str, begin: Switch, end: Switch, nodes: tuple[Name, ...] = ()) -> None:
-        self._faults = faults
-        self.text = text
-        self.begin = begin
-        self._end = end
-        self.nodes = nodes
-        self.until_ms: int | None = None
-        """Virtual time at which it ends by itself."""
-
-    @property
-    def active(self) -> bool:
-        """Whether it lasts."""
-        return self in self._faults.active
-
-    def end(self) -> None:
-        """Mend it; nothing happens when it has ended."""
-        if self.active:
-            self._faults.active.remove(self)
-            self._end(self._faults.world)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
-
-    def __repr__(self) -> str:
-        return f"<fault {self.text}{'' if self.active else ' (ended)'}>"
-
-
-class LanePost(BundlePost):
-    """Hands bundles on, late where a lane is delayed."""
-
-    def __init__(self, world: World, delays_ms: dict[Lane, int]) -> None:
-        self._world = world
-        self._delays_ms = delays_ms
-
-    def carry(self, raw: bytes, forward: Forward) -> None:
-        """See `BundlePost`."""
-        delay_ms = 0
-        if self._delays_ms:
-            head = decode_bundle(raw).head
-            delay_ms = self._delays_ms.get((head.source, head.destination), 0)
-        if delay_ms:
-            self._world.heap.after(delay_ms * MICROSECONDS_PER_MS, partial(forward, raw))
-        else:
-            forward(raw)
+DISK_EFFECTS = ("slow", "full", "eio")
+"""What a disk does that nothing is lost by; as `ostraka fault disk` has it."""
 
 
 class Faults:
@@ -83,85 +39,185 @@ class Faults:
 
     def __init__(self, net: "Net") -> None:
         self._net = net
-        self.active: list[Fault] = []
-        self._delays_ms: dict[Lane, int] = {}
+        self.active: list[Ongoing] = []
+        self.plans = Plans()
+        """What `play` and `chaos` were asked for, and what they are to do instead."""
 
     @property
     def world(self) -> World:
         """The world that is broken now; another one after a restore."""
         return self._net.world
 
-    # The catalogue
+    # Links
 
-    def cut(self, one: int | str, other: int | str, *, lasts: Duration | None = None) -> Fault:
-        """Nothing passes between two shards, or between two validators of one shard."""
-        if isinstance(one, int) and isinstance(other, int):
-            lanes = self._lanes(one, other)
-            return self._begin(f"cut {one} {other}", _recut(self), _recut(self), lasts, lanes=lanes)
-        links = self._links(one, other)
+    def cut(self, one: Target, other: Target | None = None, *, lasts: Duration | None = None) -> Ongoing:
+        """Nothing passes: between two ends, or all that connects one."""
+        return self._do("cut", [one] if other is None else [f"{one}-{other}"], lasts)
 
-        def hold(world: World, *, cut: bool) -> None:
-            for link in links:
-                world.network.hold(*link, cut=cut)
+    def partition(self, *members: str, one_way: bool = False, lasts: Duration | None = None) -> Ongoing:
+        """These validators and the others of their shard hear nothing of one another; with `one_way`, they do hear."""
+        step = self._step("partition", members, lasts)
+        kind = FaultKind.HALF_PARTITION if one_way else FaultKind.PARTITION
+        parts = [(kind, target, amount) for _, target, amount in self._parts(step)]
+        return self._begin(f"{'one-way ' if one_way else ''}{step.text}", parts, lasts)
 
-        return self._begin(f"cut {one} {other}", partial(hold, cut=True), partial(hold, cut=False), lasts)
+    def bridge(self, node: str, *, lasts: Duration | None = None) -> Ongoing:
+        """The halves of a shard hear nothing of one another, but this validator hears both and is heard by both."""
+        bridge, *more = self._step("skew", [node], lasts, by="1ms").validators
+        if more:
+            raise Misuse(f"{node!r}: one validator is the bridge, name it")
+        return self._begin(f"bridge {bridge}", [(FaultKind.BRIDGE, f"s{bridge.shard}", bridge.index)], lasts)
 
-    def delay(self, one: int | str, other: int | str, by: Duration, *, lasts: Duration | None = None) -> Fault:
-        """What passes between two shards, or two validators of one shard, takes so much longer."""
-        delay_ms = milliseconds(by)
-        if isinstance(one, int) and isinstance(other, int):
-            lanes = self._lanes(one, other)
+    def ring(self, shard: Target, *, lasts: Duration | None = None) -> Ongoing:
+        """Each validator of a shard hears its two neighbours only."""
+        number = self._step("halt", [shard], lasts).validators[0].shard
+        return self._begin(f"ring {number}", [(FaultKind.RING, f"s{number}", 0)], lasts)
 
-            def slow_lanes(_world: World, sign: int) -> None:
-                for lane in lanes:
-                    self._delays_ms[lane] = self._delays_ms.get(lane, 0) + sign * delay_ms
+    def bandwidth(self, *where_and_bytes: Target, lasts: Duration | None = None) -> Ongoing:
+        """Links carry so many bytes a second: `bandwidth("s0/v1", 20_000)`."""
+        from testnet.scenarios.simulated import places_of  # noqa: PLC0415 - not for tests that break nothing
 
-            begin, end = partial(slow_lanes, sign=1), partial(slow_lanes, sign=-1)
-        else:
-            links = self._links(one, other)
+        where, amount = _where("bandwidth", where_and_bytes, "20_000")
+        if type(amount) is not int or amount < 1:
+            raise Misuse(f"{amount!r} is no bandwidth: a number of bytes per second, at least 1")
+        (target,) = self._step("cut", where, lasts).targets
+        text = f"bandwidth {target} {amount} B/s"
+        with _as_misuse(text):
+            parts = [(FaultKind.BANDWIDTH, place, amount) for place in places_of(target, self._shape())]
+        return self._begin(text, parts, lasts)
 
-            def slow_links(world: World, sign: int) -> None:
-                for link in links:
-                    world.network.delays_ms[link] = world.network.delays_ms.get(link, 0) + sign * delay_ms
+    @overload
+    def delay(
+        self, where: Target, by: Duration, /, *, jitter: Duration | None = ..., lasts: Duration | None = ...
+    ) -> Ongoing: ...
+    @overload
+    def delay(
+        self,
+        one: Target,
+        other: Target,
+        by: Duration,
+        /,
+        *,
+        jitter: Duration | None = ...,
+        lasts: Duration | None = ...,
+    ) -> Ongoing: ...
+    def delay(self, *words: Any, jitter: Duration | None = None, lasts: Duration | None = None) -> Ongoing:
+        """What passes takes so much longer, and with `jitter` up to so much more, each message for itself."""
+        target, by = _where("delay", words, "200ms")
+        return self._do("delay", target, lasts, by=_text(by), jitter=None if jitter is None else _text(jitter))
 
-            begin, end = partial(slow_links, sign=1), partial(slow_links, sign=-1)
-        return self._begin(f"delay {one} {other} {by}", begin, end, lasts)
+    def drop(self, *where_and_share: Target, lasts: Duration | None = None) -> Ongoing:
+        """Some messages are lost: `drop("s0", "10%")`, `drop("s0/v1", "s0/v2", "10%")`."""
+        return self._some("drop", where_and_share, lasts)
 
-    def halt(self, shard: int, *, lasts: Duration | None = None) -> Fault:
+    def duplicate(self, *where_and_share: Target, lasts: Duration | None = None) -> Ongoing:
+        """Some messages arrive twice."""
+        return self._some("duplicate", where_and_share, lasts)
+
+    def corrupt(self, *where_and_share: Target, lasts: Duration | None = None) -> Ongoing:
+        """Some messages between validators arrive with one bit flipped."""
+        return self._some("corrupt", where_and_share, lasts)
+
+    # Processes, clocks and disks
+
+    def kill(self, node: Target, *, lasts: Duration | None = None) -> Ongoing:
+        """A process dies with all that is not on its disk, and stays down until the fault ends."""
+        return self._do("kill", [node], lasts)
+
+    def halt(self, shard: Target, *, lasts: Duration | None = None) -> Ongoing:
         """All validators of a shard are down; they start again from their disks when it ends."""
-        names = [validator_name(self._net.known_shard(shard), index) for index in range(self._net.validators)]
-        return self._begin_down(f"halt {shard}", tuple(names), lasts)
+        return self._do("halt", [shard], lasts)
 
-    def kill(self, node: str, *, lasts: Duration | None = None) -> Fault:
-        """A validator dies with all that is not on its disk, and stays down until the fault ends."""
-        return self._begin_down(f"kill {node}", (self._name(node),), lasts)
+    def pause(self, node: Target, *, lasts: Duration | None = None) -> Ongoing:
+        """A process is there and does nothing; what came meanwhile it handles at the end."""
+        return self._do("pause", [node], lasts)
 
-    def pause(self, node: str, *, lasts: Duration | None = None) -> Fault:
-        """A validator is there and does nothing; what came meanwhile it handles at the end."""
-        name = self._name(node)
+    def resume(self, node: Target) -> None:
+        """End every pause of these."""
+        self._end_of(("pause",), _names(self._step("kill", [node], None)))
 
-        def pause(world: World) -> None:
-            world.validators[name].paused = True
-
-        return self._begin(f"pause {node}", pause, lambda world: world.validators[name].resume(), lasts)
-
-    def relay_down(self, *, lasts: Duration | None = None) -> Fault:
-        """No relay carries anything between any shards."""
-        return self._begin("relay down", _recut(self), _recut(self), lasts, lanes=None)
-
-    def restart(self, node: str) -> None:
-        """A validator dies and starts again at once; one that was killed comes back."""
-        name = self._name(node)
-        for fault in [fault for fault in self.active if fault.nodes == (name,)]:
-            fault.end()
-        self._restart(self.world.validators[name])
+    def restart(self, node: Target) -> None:
+        """A process dies and starts again at once; one that was killed comes back."""
+        names = _names(self._step("restart", [node], None))
+        self._end_of(("kill", "halt", "disk full", "disk eio"), names)
+        for validator in [each for each in self.world.validators.values() if each.name in names]:
+            _restart(validator)
+        for relay in [each for each in self.world.relays if each.name in names]:
+            relay.crash()
+            relay.start()
 
     def restart_all(self) -> None:
         """All validators and relays die and start again from what is on their disks, those that are down excepted."""
         for validator in self.world.validators.values():
             if validator.alive:
-                self._restart(validator)
-        _recut(self)(self.world)
+                _restart(validator)
+        for relay in self.world.relays:
+            if relay.courier is not None:
+                relay.crash()
+                relay.start()
+
+    def relay_down(self, *, lasts: Duration | None = None) -> Ongoing:
+        """No relay carries anything between any shards."""
+        parts = [(FaultKind.RELAY_CRASH, relay.name, 0) for relay in self.world.relays]
+        return self._begin("relay down", parts, lasts)
+
+    def skew(self, node: Target, by: str, *, lasts: Duration | None = None) -> Ongoing:
+        """The wall clock of a validator is off, "+900ms" or "-2s"."""
+        return self._do("skew", [node], lasts, by=by)
+
+    def disk(self, effect: str, node: Target, *, by: Duration = "200ms", lasts: Duration | None = None) -> Ongoing:
+        """A validator's disk is "slow": each commit takes `by` longer; "full" or "eio": the next one fails.
+
+        Or it loses what it has: it tears the next commit ("torn"), flips a bit ("flip"), syncs nothing ("lying-sync"),
+        or is put back to what it holds now when the fault ends ("old-backup").
+        """
+        step = self._step("disk", [node], lasts, effect=effect, by=_text(by) if effect == "slow" else None)
+        if effect in DISK_EFFECTS:
+            return self._begin(step.text, self._parts(step), lasts, _names(step))
+        if effect not in FORGETTING:
+            raise Misuse(f"{effect!r} is nothing that disks do; there are {', '.join((*DISK_EFFECTS, *FORGETTING))}")
+        names = sorted(_names(step))
+        if len(names) > (self._net.validators - 1) // 3:
+            raise Misuse(f"{step.text}: whoever forgets its votes is one of the f; @pytest.mark.ostraka(validators=4)")
+        return self._begin(step.text, [(FaultKind(effect), name, 0) for name in names], lasts)
+
+    def byzantine(self, node: str, behaviour: str, *, lasts: Duration | None = None) -> Ongoing:
+        """Restart a validator as a liar, which is honest again at the end. The checkers believe it nothing any more."""
+        step = self._step("byzantine", [node], lasts, behaviour=behaviour)
+        parts = self._parts(step)
+        for other in self.active:
+            busy = [name for _, name, _ in parts if any(name == part.target for part in other.parts)]
+            if busy:
+                raise Misuse(f"{step.text}: end {other.text!r} first, {busy[0]} is restarted as a liar")
+        return self._start(Lying(self, step.text, self._timed(parts, lasts), behaviour))
+
+    # Many at once
+
+    def play(self, schedule: Sequence[Fault]) -> Ongoing:
+        """Let faults happen whose times count from now, as `fault_schedules` makes them."""
+        return self._play(f"a schedule of {len(schedule)} faults", tuple(schedule))
+
+    def chaos(
+        self, *, lasts: Duration = "30s", seed: int | None = None, intensity: int = 1, whole: bool = False
+    ) -> Ongoing:
+        """What the simulator draws goes wrong in the time to come: crashes, partitions, losses, clocks.
+
+        It is decided by `seed`, or by the net's and the time that it is. A greater intensity adds to a smaller one;
+        `whole` draws from the whole catalogue: narrow links, bridges, disks that fail and that forget as well.
+        """
+        lasts_ms = milliseconds(lasts)
+        if seed is None:
+            seed = Draws(self._net.seed, "chaos").number(self.world.heap.now_us, 0, MAX_CHAOS_SEED)
+        faults = draw_faults(
+            seed,
+            shards=self._net.shards,
+            validators=self._net.validators,
+            relays=len(self.world.relays),
+            chaos_ms=lasts_ms,
+            intensity=intensity,
+            whole=whole,
+        )
+        return self._play(f"chaos for {_text(lasts)}", faults)
 
     def end_all(self) -> None:
         """Mend everything, the last fault first."""
@@ -170,93 +226,110 @@ class Faults:
 
     # How they work
 
-    def attach(self, active: list[Fault]) -> None:
+    def attach(self, active: Sequence[Ongoing]) -> None:
         """Begin these again, in a world that is new; others are over."""
-        self._delays_ms.clear()
-        self.active = active.copy()
+        self.active = list(active)
         for fault in self.active:
             fault.begin(self.world)
-            if fault.until_ms is not None:
-                self.world.heap.at_ms(fault.until_ms, fault.end)
-        for relay in self.world.relays:
-            relay.post = LanePost(self.world, self._delays_ms)
+
+    def _do(self, action: "Action", targets: Sequence[Target], lasts: Duration | None, **more: str | None) -> Ongoing:
+        __tracebackhide__ = True
+        step = self._step(action, targets, lasts, **more)
+        return self._begin(step.text, self._parts(step), lasts, _names(step))
+
+    def _some(self, action: "Action", words: tuple[Target, ...], lasts: Duration | None) -> Ongoing:
+        target, share = _where(action, words, "10%")
+        return self._do(action, target, lasts, share=str(share))
+
+    def _step(self, action: "Action", targets: Sequence[Target], lasts: Duration | None, **more: str | None) -> "Step":
+        """What a scenario's step would be, checked as those are."""
+        __tracebackhide__ = True
+        from testnet.scenarios.scenario import StepTable, check_step  # noqa: PLC0415 - not for tests that break nothing
+
+        written = StepTable(
+            at="0s", action=action, target=list(map(str, targets)), lasts=None if lasts is None else _text(lasts),
+            **more,  # type: ignore[arg-type]  # checked by hand below, as words of a test
+        )  # fmt: skip
+        try:
+            return check_step(written, 0, FOREVER_MS, self._shape())
+        except Refused as refused:
+            more_of_them = "; for more: @pytest.mark.ostraka(validators=4)" if self._net.validators == 1 else ""
+            raise Misuse(refused.detail + (more_of_them if refused.code == "unknown_node" else "")) from None
+
+    def _parts(self, step: "Step") -> list[tuple[FaultKind, str, int]]:
+        __tracebackhide__ = True
+        from testnet.scenarios.simulated import parts_of  # noqa: PLC0415 - as above
+
+        with _as_misuse(step.text):
+            return [(kind, target, amount) for kind, target, amount, _ in parts_of(step, self._shape())]
+
+    def _shape(self) -> "Shape":
+        from testnet.faults.targets import Shape  # noqa: PLC0415 - as above
+
+        return Shape(self._net.shards, self._net.validators, len(self.world.relays))
+
+    def _timed(self, parts: Sequence[tuple[FaultKind, str, int]], lasts: Duration | None) -> list[Fault]:
+        now_ms = self.world.heap.now_ms
+        end_ms = FOREVER_MS if lasts is None else now_ms + milliseconds(lasts)
+        return [Fault(kind, target, now_ms, end_ms, amount) for kind, target, amount in parts]
 
     def _begin(
         self,
         text: str,
-        begin: Switch,
-        end: Switch,
+        parts: Sequence[tuple[FaultKind, str, int]],
         lasts: Duration | None,
-        *,
-        lanes: "frozenset[Lane] | None" = frozenset(),
-        nodes: tuple[Name, ...] = (),
-    ) -> Fault:
-        fault = (
-            LaneFault(self, text, begin, end, lanes) if lanes != frozenset() else Fault(self, text, begin, end, nodes)
-        )
+        nodes: frozenset[Name] = frozenset(),
+    ) -> Ongoing:
+        return self._start(Ongoing(self, text, self._timed(parts, lasts), nodes))
+
+    def _play(self, text: str, faults: tuple[Fault, ...]) -> Ongoing:
+        __tracebackhide__ = True
+        played = self.plans.next(faults)
+        with _as_misuse(text):
+            check_schedule(played, self._net.shards, self._net.validators)
+        return self._start(Ongoing(self, text, later(played, self.world.heap.now_ms)))
+
+    def _start(self, fault: Ongoing) -> Ongoing:
         self.active.append(fault)
-        begin(self.world)
-        if lasts is not None:
-            fault.until_ms = self.world.heap.now_ms + milliseconds(lasts)
-            self.world.heap.at_ms(fault.until_ms, fault.end)
+        fault.begin(self.world)
         return fault
 
-    def _begin_down(self, text: str, names: tuple[Name, ...], lasts: Duration | None) -> Fault:
-        def down(world: World) -> None:
-            world.halt([world.validators[name] for name in names])
-
-        def up(world: World) -> None:
-            world.release([world.validators[name] for name in names])
-
-        return self._begin(text, down, up, lasts, nodes=names)
-
-    def _restart(self, validator: SimulatedValidator) -> None:
-        validator.crash()
-        if not validator.alive:
-            validator.start()
-
-    def _lanes(self, one: int, other: int) -> frozenset[Lane]:
-        if self._net.known_shard(one) == self._net.known_shard(other):
-            raise Misuse(f"shard {one} and shard {other} are the same; name two shards, or two validators of one")
-        return frozenset({(one, other), (other, one)})
-
-    def _links(self, one: int | str, other: int | str) -> list[tuple[Name, Name]]:
-        first, second = self._name(one), self._name(other)
-        if first.partition("v")[0] != second.partition("v")[0] or first == second:
-            raise Misuse(f"{one} and {other} have no link: links connect two validators of one shard")
-        return [(first, second), (second, first)]
-
-    def _name(self, node: int | str) -> Name:
-        shards, validators = self._net.shards, self._net.validators
-        known = {
-            f"s{shard}/v{index}": validator_name(shard, index) for shard in range(shards) for index in range(validators)
-        }
-        name = known.get(str(node))
-        if name is None:
-            size = f"this net has {shards} shards of {validators} validator{'s' if validators > 1 else ''}"
-            more = "; for more: @pytest.mark.ostraka(validators=4)" if validators == 1 else ""
-            raise Misuse(f'{node!r} is no validator; they are named "s0/v0", and {size}{more}')
-        return name
+    def _end_of(self, actions: tuple[str, ...], names: frozenset[Name]) -> None:
+        """End what these actions have done to no other processes than these."""
+        for fault in [each for each in self.active if each.nodes and each.nodes <= names]:
+            if fault.text.startswith(actions):
+                fault.end()
 
 
-class LaneFault(Fault):
-    """Closes lanes between shards at the relays; all of them when `lanes` is None."""
+def _names(step: "Step") -> frozenset[Name]:
+    """Names of the processes that a step is about."""
+    from testnet.scenarios.simulated import name_of  # noqa: PLC0415 - as above
 
-    def __init__(self, faults: Faults, text: str, begin: Switch, end: Switch, lanes: frozenset[Lane] | None) -> None:
-        super().__init__(faults, text, begin, end)
-        self.lanes = lanes
+    return frozenset(name_of(node) for node in step.nodes)
 
 
-def _recut(faults: Faults) -> Switch:
-    """A relay keeps nothing, so that it begins anew with the lanes that are open now, or stays down with none."""
+@contextmanager
+def _as_misuse(text: str) -> Iterator[None]:
+    """Tell whoever wrote the test what is wrong with what it asked for."""
+    try:
+        yield
+    except Refused as refused:
+        raise Misuse(f"{text}: {refused.detail}") from None
 
-    def recut(world: World) -> None:
-        closing = [fault.lanes for fault in faults.active if isinstance(fault, LaneFault)]
-        closed = frozenset().union(*(lanes for lanes in closing if lanes is not None))
-        for relay in world.relays:
-            relay.crash()
-            relay.closed = closed  # type: ignore[assignment]  # numbers are shard ids
-            if None not in closing:
-                relay.start()
 
-    return recut
+def _restart(validator: SimulatedValidator) -> None:
+    validator.crash()
+    if not validator.alive:
+        validator.start()
+
+
+def _text(duration: Duration) -> str:
+    return f"{milliseconds(duration)}ms" if isinstance(duration, timedelta) else duration
+
+
+def _where(action: str, words: tuple[Any, ...], example: str) -> tuple[list[Target], Any]:
+    """One target of one word or two, and how much."""
+    if len(words) not in {2, 3}:
+        raise Misuse(f'{action} takes where and how much: {action}("s0/v1", "{example}"), {action}(0, 2, "{example}")')
+    *ends, amount = words
+    return ["-".join(map(str, ends))], amount

@@ -18,7 +18,7 @@ from testnet.simulator.heap import Heap
 from testnet.simulator.judge import Judge
 from testnet.simulator.settings import SimulationSettings
 from testnet.simulator.world import World
-from testnet.virtual.faults import Fault
+from testnet.virtual.ongoing import Ongoing
 from testnet.virtual.scheme import SCHEME
 from testnet.virtual.transactions import Tx
 
@@ -40,12 +40,12 @@ class Snapshot:
     disks: dict[Name, tuple[SimulatedDisk, SimulatedDisk]]
     """Of each validator, for its blocks and for its state."""
     judge: Judge
-    faults: list[Fault]
+    faults: list[Ongoing]
     unsettled: tuple[Tx, ...]
     eras: frozenset[int]
 
     @classmethod
-    def of(cls, world: World, faults: Sequence[Fault], unsettled: Sequence[Tx], eras: frozenset[int]) -> Self:
+    def of(cls, world: World, faults: Sequence[Ongoing], unsettled: Sequence[Tx], eras: frozenset[int]) -> Self:
         """Take one."""
         disks = {
             name: (validator.disk.copy(), validator.state_disk.copy()) for name, validator in world.validators.items()
@@ -63,6 +63,7 @@ def new_world(settings: SimulationSettings, context: ChainContext, snapshot: Sna
             validator.disk, validator.state_disk = blocks.copy(), state.copy()
         vars(world.judge).update(vars(_copy_judge(snapshot.judge, world)))
         world.judge.disks = {name: validator.disk for name, validator in world.validators.items()}
+        world.judge.hoards = {name: validator.hoard for name, validator in world.validators.items()}
     for validator in world.validators.values():
         world.heap.after(0, validator.start)
     for relay in world.relays:
@@ -80,7 +81,8 @@ def _copy_judge(judge: Judge, world: World) -> Judge:
             memo[id(part)] = world.heap
         elif isinstance(part, Findings):
             memo[id(part)] = world.findings
-    memo[id(judge.disks)] = {}
+    # Of the validators of another world.
+    memo |= {id(judge.disks): {}, id(judge.hoards): {}}
     return deepcopy(judge, memo)
 
 

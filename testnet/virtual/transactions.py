@@ -73,6 +73,13 @@ class Tx:
         return self._net.block_time_ms(self.shard) > self.signed.body.valid_until_ms and not self.final
 
     @property
+    def under_way(self) -> bool:
+        """Whether it may still be executed: a final block is, by its validators, a moment after it is final."""
+        body = self.signed.body
+        booked = self._net.world.judge.books.shards[body.shard].nonces.get(body.sender, 0)
+        return booked <= body.nonce and not self.lapsed
+
+    @property
     def outcome(self) -> str:
         """`ok`, `failed`, `starved`, or `pending`; of a call sent to another shard also `expired`, `refused`."""
         return self.story().main.outcome

@@ -110,7 +110,14 @@ class Cluster:
     """n validators on a simulated network; `run` until a time or a condition."""
 
     def __init__(
-        self, n: int, *, seed: int = 0, link: Link = LINK, rules: Rules = RULES, scheme: SignatureScheme | None = None
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        link: Link = LINK,
+        rules: Rules = RULES,
+        scheme: SignatureScheme | None = None,
+        traced: bool = True,
     ) -> None:
         self.scheme: SignatureScheme = scheme if scheme is not None else CheapScheme()
         self.committee = make_committee(n, self.scheme)
@@ -127,6 +134,7 @@ class Cluster:
         self.sent_bytes = 0
         self.has_work = True
         self.trace = sha256()
+        self.traced = traced
         self.twins: dict[int, tuple[int, set[int], set[int]]] = {}
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._order = 0
@@ -211,7 +219,8 @@ class Cluster:
         if node.replica is None:
             return
         effects = node.replica.handle(event, self.instant(node))
-        self.trace.update(repr((self.now_ms, index, event, effects)).encode())
+        if self.traced:
+            self.trace.update(repr((self.now_ms, index, event, effects)).encode())
         for effect in effects:
             if node.crash_at is not None and node.effects_done >= node.crash_at:
                 node.crash_at = None

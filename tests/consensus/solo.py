@@ -7,6 +7,7 @@ from consensus.effects import Blame, Broadcast, BuildBlock, CheckBlock, Effect, 
 from consensus.events import BlockBuilt, BlockChecked, Event, MessageReceived, Started, TimerFired, Verdict, WorkChanged
 from consensus.journal import recover
 from consensus.messages import (
+    MAX_GAP_NULLIFICATIONS,
     Certificate,
     Finalize,
     Justification,
@@ -166,7 +167,8 @@ class Made:
         self.block = block
         self.block_id = block_id_of(block.header)
         parent_view = parent.view if parent is not None else 0
-        gap = tuple(solo.nullification(between) for between in range(parent_view + 1, view))
+        between = range(max(parent_view + 1, view - MAX_GAP_NULLIFICATIONS), view)
+        gap = tuple(solo.nullification(skipped) for skipped in between)
         self.justification = Justification(parent.notarization if parent is not None else None, gap)
         committee = solo.committee
         self.proposal = Proposal(

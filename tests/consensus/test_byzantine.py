@@ -6,6 +6,7 @@ from consensus.effects import BuildBlock, CheckBlock, Send, ServeArchive
 from consensus.events import ApplicationAdvanced, BlockChecked, Verdict
 from consensus.intake import MAX_FORGERIES_PER_SECOND
 from consensus.messages import (
+    MAX_GAP_NULLIFICATIONS,
     MAX_MESSAGE_BYTES,
     ArchiveAnswer,
     ArchiveRequest,
@@ -371,6 +372,18 @@ def test_a_proposal_below_the_last_finalized_view_is_invalid() -> None:
     fork.arrive()
     assert fork.notarize not in solo.said
     assert solo.said[-1] == fork.nullify
+
+
+def test_a_proposal_over_more_views_than_it_proves_is_voted_for_once_the_others_are_learnt() -> None:
+    solo = Solo()
+    view = MAX_GAP_NULLIFICATIONS + 5
+    solo.hear(1, solo.nullification(view - 1))
+    made = solo.make(view)
+    made.arrive()
+    assert made.notarize not in solo.said
+    assert solo.sent(ViewsRequest) == [ViewsRequest(View(1), View(4))]
+    solo.hear(1, Certificates(tuple(solo.nullification(skipped) for skipped in range(1, 5))))
+    assert made.notarize in solo.said
 
 
 def test_proposals_with_a_block_that_does_not_fit_are_given_up_at_once() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from testnet.pytest_plugin.plugin import DEFAULTS
+from testnet.pytest_plugin.seeds import DEFAULTS
 from testnet.virtual import Net
 from testnet.virtual.faults import Faults
 from tests.plugin.test_plugin import CACHE
@@ -27,7 +27,8 @@ def test_every_example_of_the_guide_passes(pytester: pytest.Pytester, monkeypatc
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile("\n\n".join(blocks))
     result = pytester.runpytest_inprocess(*IN_PROCESS)
-    result.assert_outcomes(passed="\n".join(blocks).count("def test_"))
+    more = sum(int(count) - 1 for count in re.findall(r"mark\.seeds\((\d+)\)", "".join(blocks)))
+    result.assert_outcomes(passed="\n".join(blocks).count("def test_") + more)
 
 
 UNMET = """
@@ -66,7 +67,7 @@ def numbers_out(line: str) -> str:
 
 
 def test_the_guide_names_every_fault_and_nothing_else() -> None:
-    named = set(re.findall(r"`(\w+)\(", GUIDE[GUIDE.index("| fault |") : GUIDE.index("## Size and seed")]))
+    named = set(re.findall(r"`(\w+)\(", GUIDE[GUIDE.index("| fault |") : GUIDE.index("## Many faults at once")]))
     there = {name for name in vars(Faults) if not name.startswith("_")} - {"attach", "world"}
     assert named == there
 

@@ -262,7 +262,16 @@ def test_a_net_goes_with_its_test(project: pytest.Pytester) -> None:
 
 def test_markers_and_options_are_listed_with_what_they_mean(project: pytest.Pytester) -> None:
     run(project, "--markers").stdout.fnmatch_lines(
-        ["@pytest.mark.ostraka(shards=3, validators=1, seed=7): size and seed*"]
+        ["@pytest.mark.ostraka(shards=3, validators=1, seed=7): size and seed*", "@pytest.mark.seeds(count): run a*"]
     )
-    run(project, "--help").stdout.fnmatch_lines(["*--ostraka-seed=N*", "*ostraka_shards*", "*ostraka_validators*"])
+    run(project, "--help").stdout.fnmatch_lines(
+        [
+            "*--ostraka-seed=N*",
+            "*--ostraka-seeds=N*",
+            "*--ostraka-faults=FILE*",
+            "*--ostraka-no-minimise*",
+            "*ostraka_shards*",
+            "*ostraka_validators*",
+        ]
+    )
     run(project, "--fixtures").stdout.fnmatch_lines(["net -- *", "*virtual time*", "alice*"])

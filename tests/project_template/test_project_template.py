@@ -40,7 +40,7 @@ def test_its_tests_pass_out_of_the_box(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 passed" in done.stdout
+    assert "6 passed" in done.stdout
 
 
 @pytest.mark.parametrize("taken", ["README.md", "contracts/gate.py"])

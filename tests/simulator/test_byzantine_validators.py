@@ -167,6 +167,19 @@ def test_twins_are_two_processes_with_one_key_that_die_together() -> None:
     assert first.core.me == first.second.core.me
 
 
+def test_a_liar_that_lies_for_a_time_says_what_its_core_says_before_and_after() -> None:
+    times = [(3_000, 6_000), (5_000, 9_000)]
+    lying = tuple(Fault(FaultKind.LYING, "s0v1", *each) for each in times)
+    world = World(replace(CALM, faults=lying, byzantine_validators=guilty("equivocate", "s0v1")))
+    lies: list[int] = []
+    for moment in (2_999, 5_999, 6_500, 8_999, 9_001):
+        world.heap.at_ms(moment, lambda: lies.append(liar(world, "s0v1").lies))
+    report = world.run()
+    assert report.passed, report.text()
+    assert lies[0] == 0 < lies[1] < lies[3] == lies[4] == liar(world, "s0v1").lies
+    assert liar(world, "s0v1").counts["crashes"] == 0
+
+
 # More than f
 
 _APART = tuple(Fault(FaultKind.ONE_WAY, link, 0, 12_000) for link in ("s0v2>s0v3", "s0v3>s0v2"))

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,8 +12,9 @@ from primitives.identifiers import SecretSeed
 from primitives.storage import Write
 from testnet.simulator.__main__ import make_parser, settings_of
 from testnet.simulator.disk import SimulatedDisk
+from testnet.simulator.drawing import draw_faults
 from testnet.simulator.draws import Draws
-from testnet.simulator.faults import UNDRAWN, Fault, FaultKind, draw_faults, print_faults
+from testnet.simulator.faults import UNDRAWN, Fault, FaultKind, print_faults
 from testnet.simulator.heap import Heap
 from testnet.simulator.network import Network
 from testnet.simulator.scheme import CheapScheme
@@ -71,8 +73,8 @@ def test_events_at_the_same_moment_happen_in_the_order_in_which_they_were_planne
 def _delays(seed: int, *, others: int) -> list[int]:
     heap, times = Heap(), []
     network = Network(seed, heap)
-    network.loss["a"] = 300
-    network.doubling["b"] = 300
+    network.loss.begin("a", 300)
+    network.doubling.begin("b", 300)
     for _ in range(50):
         network.send("a", "b", lambda: times.append(heap.now_us))
         for _ in range(others):
@@ -89,7 +91,8 @@ def test_what_happens_on_one_link_does_not_depend_on_the_traffic_of_another() ->
 def test_messages_are_lost_doubled_and_overtake_each_other() -> None:
     heap, arrived = Heap(), []
     network = Network(1, heap)
-    network.loss["a"] = network.doubling["b"] = 300
+    network.loss.begin("a", 300)
+    network.doubling.begin("b", 300)
     for number in range(200):
         network.send("a", "b", lambda number=number: arrived.append(number))  # type: ignore[misc]
     heap.run_until(1000, stop=lambda: False)
@@ -117,7 +120,23 @@ def test_taking_one_fault_away_shifts_no_other() -> None:
     assert small
     assert set(map(repr, small)) < set(map(repr, large))
     intense = draw_faults(3, shards=2, validators=4, relays=1, chaos_ms=30_000, intensity=3)
-    assert set(map(repr, small)) < set(map(repr, intense))
+    ends = {fault: other.end_ms for fault in small for other in intense if _same_but_for_its_end(fault, other)}
+    assert set(ends) == set(small)
+    assert all(ends[fault] <= fault.end_ms for fault in small)
+    assert len(intense) > len(small)
+
+
+def _same_but_for_its_end(one: Fault, other: Fault) -> bool:
+    return replace(one, end_ms=0) == replace(other, end_ms=0)
+
+
+def test_no_two_drawn_faults_of_a_kind_that_has_one_strength_last_on_a_target_at_a_time() -> None:
+    for seed in range(20):
+        drawn = draw_faults(seed, shards=2, validators=4, relays=2, chaos_ms=30_000, intensity=3)
+        for kind in (FaultKind.LOSSY, FaultKind.SLOW, FaultKind.CLOCK):
+            for target in {fault.target for fault in drawn if fault.kind is kind}:
+                times = [(each.start_ms, each.end_ms) for each in drawn if (each.kind, each.target) == (kind, target)]
+                assert all(end <= start for (_, end), (start, _) in pairwise(times))
 
 
 def test_every_kind_of_fault_is_drawn_and_all_of_them_end_with_the_chaos() -> None:

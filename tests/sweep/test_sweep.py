@@ -1,9 +1,12 @@
 """Sweeps: each seed once, whatever interrupts them; failing seeds come down to the few faults that matter."""
 
 import json
+import os
+import signal
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +25,10 @@ from testnet.simulator.mutation import planted
 from testnet.simulator.run_files import load_run, parse_run, run_text
 from testnet.simulator.settings import SimulationSettings
 from testnet.simulator.world import run_simulation
-from testnet.sweep.jobs import SHAPES, Job, SeedResult, minimise, run_seed
+from testnet.sweep.jobs import SHAPES, Job, Minimised, SeedResult, minimise, run_seed
 from testnet.sweep.marks import declared_marks
 from testnet.sweep.results import Header, ResultsFile, code_hash
-from testnet.sweep.sweep import Tally, minimise_failures, process_pool, sweep
+from testnet.sweep.sweep import Tally, WorkerPool, minimise_failures, process_pool, sweep
 from tests.testnet.test_cli import run
 
 HEADER = Header(code="c0de", seconds=5, contracts_permille=0)
@@ -215,7 +218,9 @@ def test_a_failing_seed_comes_down_to_a_file_that_fails_alike(tmp_path: Path) ->
         job = Job(1, 8, 0)
         whole = run_seed(job)
         assert not whole.passed
-        [(found, path, small)] = minimise_failures([job], Inline(), tmp_path / "failures")
+        written: list[tuple[Job, Path, Minimised]] = []
+        minimise_failures([job], Inline(), tmp_path / "failures", lambda *each: written.append(each))
+        [(found, path, small)] = written
         assert found == job
         assert small.settings.faults == ()  # it takes none
         again = run_simulation(load_run(path))
@@ -223,6 +228,17 @@ def test_a_failing_seed_comes_down_to_a_file_that_fails_alike(tmp_path: Path) ->
         assert again.violations[0].invariant == whole.violations[0][:2]
     assert run_simulation(load_run(path)).passed
     assert path.read_text().startswith(f"# {small.violations[0]}\n")
+
+
+def test_processes_that_are_abandoned_end_in_the_middle_of_their_work() -> None:
+    pool = WorkerPool(1)
+    with pool:
+        pid = pool.submit(os.getpid).result()
+        endless = pool.submit(signal.pause)
+        pool.abandon()
+        assert isinstance(endless.exception(), BrokenProcessPool)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 # Runs as files
@@ -339,6 +355,38 @@ def test_an_interrupted_command_says_what_it_has(monkeypatch: pytest.MonkeyPatch
     assert done.exit_code == INTERRUPTED
     assert "interrupted after 3 of 9 seeds; r.jsonl has them" in done.output
     assert Path("r.jsonl").read_bytes().count(b"\n") == 4
+
+
+def test_an_interrupt_of_minimising_stops_it_at_once_and_keeps_what_is_known(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """One search has ended, the other goes on for ever in its process when Ctrl-C is pressed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(
+        "testnet.sweep.sweep.run_seed", lambda job: result(job.seed, virtual_seconds=30, violations=("V1 at s0",))
+    )
+
+    class Searching(WorkerPool):
+        """Runs seeds here, and never ends the search for the second one's faults."""
+
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            if fn is not minimise:
+                return Inline().submit(fn, *args, **kwargs)
+            if args[0].seed:
+                return super().submit(signal.pause)
+            return Inline().submit(lambda job: Minimised(job.settings(), ("V1 at s0",)), *args)
+
+    def interrupted(futures: dict[Future[Any], Job]) -> Iterator[Future[Any]]:
+        yield from (future for future in futures if future.done())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("testnet.sweep.sweep.process_pool", Searching)
+    monkeypatch.setattr("testnet.sweep.sweep.as_completed", interrupted)
+    done = run("sweep", "--seeds", "2", "--seconds", "30", "--jobs", "1", "--results", "r.jsonl")
+    assert done.exit_code == INTERRUPTED
+    assert "→ ostraka sim --faults sweep-failures/seed-0.toml" in done.output
+    assert "interrupted after 2 of 2 seeds; r.jsonl has them" in done.output
+    assert Path("r.jsonl").read_bytes().count(b"\n") == 3
 
 
 def test_sim_wants_a_seed_or_a_file() -> None:

@@ -1,13 +1,18 @@
 """The judge of real testnets: it is silent about what may be, and names every lie that HTTP can show."""
 
-from typing import Any
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from shards.node import api_types as api
 from testnet.observer import checker as module
+from testnet.observer import watch
 from testnet.observer.checker import LiveChecker
+from testnet.observer.watch import Observer
+from testnet.run_file import NodeRun, RunInfo
 from testnet.simulator.findings import Findings
 
 QUORUM = 3
@@ -121,6 +126,7 @@ LIES: list[tuple[str, list[tuple[Any, ...]]]] = [
     ("V1", [("commitment", "s0/v1", 0, commitment(0, 3, genesis=101, balances=91))]),
     ("V1", [("streams", 1, heads(0, begin=1, end=1, taken=2, sent=3, received=11)), ("money",)]),
     ("V1", [("streams", 1, heads(0, begin=1, end=1, taken=2, sent=3, received=9)), ("money",)]),
+    ("V2", [("commitment", "s0/v1", 0, commitment(0, 3, sent=106, balances=-6))]),
     ("X1", [("block", "s1/v0", 1, block(1, 2, takes(0, 1)))]),
     ("X1", [("block", "s1/v0", 1, block(1, 2, takes(0, 3)))]),
     (
@@ -181,6 +187,100 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [len(each) for each in (checker._ids, checker._results, checker._answered)] == [3, 3, 2]
     checker.finalized("s0/v2", 0, [summary(0, 6, "other")])
     assert [found.invariant for found in checker.findings.all()] == ["S1"]
+
+
+@pytest.mark.parametrize(("invariant", "lies"), [each for each in LIES if each[0] in {"S1", "S2", "D1", "A1", "H1"}])
+def test_of_a_liar_what_it_calls_final_and_came_to_is_judged_but_not_whom_it_blames_or_that_it_halts(
+    invariant: str, lies: list[tuple[Any, ...]]
+) -> None:
+    checker = judge()
+    checker.guilty.add("s0/v1")
+    tell_a_whole_story(checker)
+    for method, *told in lies:
+        getattr(checker, method)(*told)
+    assert {found.invariant for found in checker.findings.all()} == {invariant} - {"A1", "H1"}
+
+
+class FakeNode:
+    """Answers like a validator of a shard; its blocks from `fork` on are of its own making."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.height = 0
+        self.fork = 100
+        self.result = "result"
+        self.asked: Counter[str] = Counter()
+
+    async def status(self) -> api.StatusAnswer:
+        return cast("api.StatusAnswer", status(0, self.index, self.height))
+
+    async def blocks(self, first: int, _count: int) -> Any:
+        shown = range(first, self.height + 1)
+        return SimpleNamespace(blocks=[summary(0, each, "block" if each < self.fork else "other") for each in shown])
+
+    async def block(self, height: int) -> api.BlockAnswer:
+        self.asked["block"] += 1
+        return block(0, height)
+
+    async def commitment(self, height: int) -> api.CommitmentAnswer:
+        return commitment(0, height, self.result)
+
+    async def streams(self) -> api.StreamsAnswer:
+        self.asked["streams"] += 1
+        return api.StreamsAnswer(height=1, certificate="", heads=[], encoded_heads="")
+
+
+def observer_of(monkeypatch: pytest.MonkeyPatch, nodes: list[FakeNode]) -> Observer:
+    """Of one shard of these, of which the first lies."""
+    monkeypatch.setattr(watch, "NodeClient", lambda url, _session: nodes[int(url)])
+    runs = tuple(
+        NodeRun(
+            name=f"s0/v{node.index}", kind="validator", shard=0, api=str(node.index), link_port=1, pid=1,
+            state="running", log="",
+        )
+        for node in nodes
+    )  # fmt: skip
+    info = RunInfo(
+        ostraka="0", home="/nowhere", genesis="", chain_id="", launcher_pid=0, control="", shards=1,
+        validators=len(nodes), nodes=runs, accounts={},
+    )  # fmt: skip
+    observer = Observer(info, cast("Any", None))
+    observer.checker.guilty.add("s0/v0")
+    return observer
+
+
+async def test_a_liar_is_compared_with_the_others_and_nothing_is_learned_from_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nodes = [FakeNode(index) for index in range(4)]
+    observer = observer_of(monkeypatch, nodes)
+    for node in nodes:
+        node.height = 3
+    await observer.look(broken=False)
+    assert observer.checker.counts["results compared"] == 4
+    assert (nodes[0].asked["block"], nodes[0].asked["streams"]) == (0, 0)
+    nodes[0].height, nodes[0].fork = 5, 4
+    await observer.look(broken=False)
+    assert observer.heights == {0: 3}, "how far the shard is, is not for a liar to say"
+    assert observer.findings.all() == ()
+    nodes[0].result = "other"
+    for node in nodes[1:]:
+        node.height = 5
+    await observer.look(broken=False)
+    assert [(each.invariant, each.node) for each in observer.findings.all()] == [("S1", "s0/v0"), ("S2", "s0/v0")]
+
+
+async def test_a_liar_that_lags_keeps_nobody_from_being_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [FakeNode(index) for index in range(4)]
+    observer = observer_of(monkeypatch, nodes)
+    for node in nodes[1:]:
+        node.height = 5
+    await observer.look(broken=False)
+    assert observer.checker.counts["results compared"] == 3
+    nodes[2].result = "other"
+    nodes[1].height = nodes[2].height = nodes[3].height = 6
+    await observer.look(broken=False)
+    assert [(each.invariant, each.node) for each in observer.findings.all()] == [("S2", "s0/v2")]
 
 
 def test_whoever_blames_a_liar_is_right() -> None:

@@ -15,7 +15,7 @@ from testnet.faults.control import FaultControl
 from testnet.lying import BEHAVIOURS
 from testnet.run_file import NodeRun, NodeState, RunInfo
 from testnet.scenarios import simulated
-from testnet.scenarios.memory import WARM_UP_SECONDS, MemoryWatch
+from testnet.scenarios.memory import WARM_UP_SECONDS, MemoryReport, MemoryWatch, overgrown
 from testnet.scenarios.real import RealRun, Told, carry_out
 from testnet.scenarios.reports import FindingReport, ScenarioReport, StepReport, json_report, junit_report
 from testnet.scenarios.scenario import load_scenario, parse_scenario
@@ -46,7 +46,11 @@ def scenario(*steps: dict[str, Any], **more: Any) -> Any:
         ({"action": "cut", "target": "r1"}, [(FaultKind.RELAY_CUT, f"r1>s{shard}", 0) for shard in range(3)]),
         (
             {"action": "delay", "target": "s0/v0>s0/v1", "by": "80ms", "jitter": "20ms"},
-            [(FaultKind.LATE, "s0v0>s0v1", 80), (FaultKind.SLOW, "s0v0", 20)],
+            [(FaultKind.LATE, "s0v0>s0v1", 80), (FaultKind.SLOW, "s0v0>s0v1", 20)],
+        ),
+        (
+            {"action": "delay", "target": ["s0>s2", "r1-s0/v1"], "by": "80ms"},
+            [(FaultKind.LATE, "s0>s2", 80), (FaultKind.LATE, "r1>s0v1", 80), (FaultKind.LATE, "s0v1>r1", 80)],
         ),
         (
             {"action": "drop", "target": ["s0", "r1"], "share": "5%"},
@@ -54,15 +58,21 @@ def scenario(*steps: dict[str, Any], **more: Any) -> Any:
         ),
         ({"action": "duplicate", "target": "s0/v1", "share": "1%"}, [(FaultKind.DUPLICATING, "s0v1", 10)]),
         ({"action": "corrupt", "target": "s0", "share": "2%"}, [(FaultKind.CORRUPTING, "s0", 20)]),
+        (
+            {"action": "drop", "target": ["s0/v0-s0/v1", "r0-s2"], "share": "5%"},
+            [(FaultKind.LOSSY, link, 50) for link in ("s0v0>s0v1", "s0v1>s0v0", "r0>s2", "s2>r0")],
+        ),
+        ({"action": "cut", "target": "r0-s0/v1"}, [(FaultKind.RELAY_CUT, "r0>s0v1", 0)]),
         ({"action": "skew", "target": "s0/v1", "by": "-900ms"}, [(FaultKind.CLOCK, "s0v1", -900)]),
         ({"action": "disk", "effect": "slow", "target": "s0/v1", "by": "50ms"}, [(FaultKind.SLOW_DISK, "s0v1", 50)]),
-        ({"action": "disk", "effect": "eio", "target": "s0/v1"}, [(FaultKind.CRASH, "s0v1", 0)]),
+        ({"action": "disk", "effect": "eio", "target": "s0/v1"}, [(FaultKind.EIO, "s0v1", 0)]),
+        ({"action": "disk", "effect": "full", "target": "s0/v1"}, [(FaultKind.FULL, "s0v1", 0)]),
         (
             {"action": "kill", "target": ["s0/v1", "r0"]},
-            [(FaultKind.CRASH, "s0v1", 0), (FaultKind.RELAY_CRASH, "r0", 0)],
+            [(FaultKind.HALT, "s0v1", 1), (FaultKind.RELAY_CRASH, "r0", 0)],
         ),
         ({"action": "halt", "target": "s2"}, [(FaultKind.HALT, "s2", 1)]),
-        ({"action": "byzantine", "target": "s0/v1", "behaviour": "equivocate"}, []),
+        ({"action": "byzantine", "target": "s0/v1", "behaviour": "equivocate"}, [(FaultKind.LYING, "s0v1", 0)]),
         ({"action": "pause", "target": "s0/v1"}, [(FaultKind.PAUSE, "s0v1", 0)]),
     ],
 )  # fmt: skip
@@ -91,10 +101,9 @@ def test_a_restart_is_short_and_a_heal_ends_what_began_before_it() -> None:
 @pytest.mark.parametrize(
     "step",
     [
-        {"action": "corrupt", "target": "r0", "share": "5%"},
-        {"action": "drop", "target": "s0/v0-s0/v1", "share": "5%"},
-        {"action": "cut", "target": "r0-s0/v1"},
-        {"action": "delay", "target": "r0", "by": "5ms"},
+        {"action": "corrupt", "target": "0-2", "share": "5%"},
+        {"action": "drop", "target": "0-2", "share": "5%"},
+        {"action": "delay", "target": "0-2", "by": "5ms", "jitter": "5ms"},
     ],
 )
 def test_what_the_simulator_has_not_is_said(step: dict[str, Any]) -> None:
@@ -146,6 +155,14 @@ def test_without_a_duration_the_chaos_ends_a_second_after_the_last_fault() -> No
 def test_liars_of_a_scenario_are_liars_of_the_simulation() -> None:
     made = scenario({"action": "byzantine", "target": ["s0/v1", "s2/v3"], "behaviour": "half-send"})
     assert settings_of(made).byzantine_validators == {"s0v1": "half-send", "s2v3": "half-send"}
+
+
+def test_a_liar_of_a_scenario_has_one_way_to_lie_in_the_simulator() -> None:
+    step = {"at": "5s", "action": "byzantine", "target": "s0/v1", "for": "1s"}
+    twice = scenario(step | {"behaviour": "half-send"}, step | {"at": "9s", "behaviour": "half-send"})
+    assert [(each.start_ms, each.end_ms) for each in faults_of(twice)] == [(5_000, 6_000), (9_000, 10_000)]
+    with pytest.raises(Refused, match="lies in one way only"):
+        settings_of(scenario(step | {"behaviour": "half-send"}, step | {"at": "9s", "behaviour": "equivocate"}))
 
 
 def test_what_is_no_file_or_no_toml_is_refused(tmp_path: Path) -> None:
@@ -372,3 +389,16 @@ def test_memory_is_compared_from_the_end_of_the_warm_up_on(tmp_path: Path) -> No
     (report,) = watch.reports()
     assert (report.node, report.seconds, report.first_kb, report.last_kb) == ("s0/v0", 60.0, 100, 104)
     assert report.growth_percent == pytest.approx(4.0)
+
+
+def test_memory_that_grows_beyond_the_scenarios_limit_in_a_long_run_is_a_violation() -> None:
+    limit = scenario(memory_growth="5%").memory_growth_permille
+    reports = [
+        MemoryReport("s0/v0", 1, 600.0, 1000, 1051),
+        MemoryReport("s0/v1", 2, 3600.0, 1000, 1050),
+        MemoryReport("s0/v2", 3, 599.0, 1000, 2000),
+    ]
+    assert [report.node for report in overgrown(reports, limit)] == ["s0/v0"]
+    assert not overgrown(reports, scenario().memory_growth_permille)
+    with pytest.raises(Refused, match="memory_growth: 'much' is no share"):
+        scenario(memory_growth="much")

@@ -92,6 +92,20 @@ def test_a_shard_with_one_dead_and_one_paused_validator_stands_still_and_goes_on
     net.check()
 
 
+def test_who_forgot_a_transaction_when_it_died_takes_the_next_one_after_it() -> None:
+    net = make_net(validators=4)
+    alice, bob = person(net), person(net, "bob")
+    with net.fault.drop("s0", "100%"):
+        first = alice.transfer(bob, 5)
+        net.run_for("2s")
+        net.fault.restart("s0")
+        second = alice.transfer(bob, 7)
+    assert not first.final
+    for tx in (first, second):
+        tx.settle("1m")
+    assert bob.balance() == OPENING_BALANCE + 12
+
+
 def test_everything_may_restart_between_a_transfer_and_its_credit() -> None:
     net = make_net()
     tx = person(net).transfer(person(net, "bob"), 5, to_shard=1)
@@ -154,11 +168,13 @@ def test_end_all_mends_everything() -> None:
 
 def test_a_node_that_is_not_there_is_answered_with_how_nodes_are_named() -> None:
     net = make_net()
-    with pytest.raises(Misuse, match=r'named "s0/v0".*1 validator; for more: @pytest.mark.ostraka\(validators=4\)'):
+    with pytest.raises(Misuse, match=r"no node s0/v1.*1 validators.*for more: @pytest.mark.ostraka\(validators=4\)"):
         net.fault.kill("s0/v1")
-    with pytest.raises(Misuse, match="are the same"):
+    with pytest.raises(Misuse, match="there is no link between s1 and s1"):
         net.fault.cut(1, 1)
-    with pytest.raises(Misuse, match="have no link"):
+    with pytest.raises(Misuse, match="there is no link between s0/v0 and s1/v0"):
         net.fault.cut("s0/v0", "s1/v0")
-    with pytest.raises(Misuse, match="there is no shard 7"):
+    with pytest.raises(Misuse, match="there is no shard s7"):
         net.fault.cut(0, 7)
+    with pytest.raises(Misuse, match=r"is nothing that can be broken; write a validator \(s0/v1\)"):
+        net.fault.pause("validator 1")

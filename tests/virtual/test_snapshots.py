@@ -53,7 +53,7 @@ def test_faults_are_those_of_the_snapshot_again() -> None:
         snapshot = net.snapshot()
     later = net.fault.halt(2)
     net.restore(snapshot)
-    assert [fault.text for fault in net.fault.active] == ["cut 0 1"]
+    assert [fault.text for fault in net.fault.active] == ["cut 0-1"]
     assert not later.active
     later.end()
     tx = alice.transfer(bob, 5, to_shard=1, deadline="5m")

@@ -90,6 +90,15 @@ class Books:
         genesis = sum(books.genesis for books in self.shards)
         return "" if there + flying == genesis else f"{there} here and {flying} in flight of {genesis}"
 
+    def outflow(self) -> str:
+        """Which shard has sent out more than it began with and received from others, or nothing."""
+        for shard, books in enumerate(self.shards):
+            sent = sum(stream.value_sent for (source, _), stream in self.streams.items() if source == shard)
+            received = sum(stream.value_received for (_, to), stream in self.streams.items() if to == shard)
+            if sent > books.genesis + received:
+                return f"shard {shard} sent {sent} of {books.genesis} and {received} that it received"
+        return ""
+
     def unsettled(self) -> list[bytes]:
         """Calls that no reply has settled."""
         return [name for name, call in self.calls.items() if not call.settled_height]

@@ -35,3 +35,16 @@ def test_nobody_enters_while_the_network_between_the_shards_is_cut(net: Net, gat
     tx.settle().expect(hop="counter.increment", outcome="expired").expect(outcome="failed", error="CallFailed")
     assert gate.holder_of(1) is None
     assert alice.send(gate.enter()).result() == 1
+
+
+@pytest.mark.seeds(3)
+def test_no_number_is_given_out_twice_whatever_goes_wrong(
+    net: Net, gate: Contract, alice: Account, bob: Account
+) -> None:
+    """Three seeds, three kinds of bad luck. Were it to fail, the report would show the few faults that it takes."""
+    with net.fault.chaos(lasts="20s"):
+        entered = [person.send(gate.enter()) for person in (alice, bob)]
+        net.run_for("20s")
+    net.settle()
+    numbers = [tx.result() for tx in entered if tx.outcome == "ok"]
+    assert len(set(numbers)) == len(numbers)
