@@ -3,6 +3,7 @@ to mean anything.
 """
 
 from collections import Counter
+from typing import Literal
 
 import pytest
 
@@ -16,8 +17,12 @@ PER_TEST = 5
 """Seeds in one test: about ten seconds, so that parallel workers end together."""
 
 
-def _run(seed: int) -> SimulationReport:
-    report = run_simulation(SimulationSettings(seed))
+WHOLE_EVERY = 4
+"""One seed in so many has the whole catalogue of faults: disks that tear, flip, forget and fill up, bridges, rings."""
+
+
+def _run(seed: int, catalogue: Literal["usual", "whole"] = "usual") -> SimulationReport:
+    report = run_simulation(SimulationSettings(seed, catalogue=catalogue))
     assert report.passed, report.text()
     return report
 
@@ -25,7 +30,7 @@ def _run(seed: int) -> SimulationReport:
 @pytest.mark.parametrize("number", range(0, SEEDS, PER_TEST))
 def test_every_invariant_holds_through_chaos_and_everything_settles_after_it(number: int) -> None:
     for seed in fresh_seeds(0, SEEDS)[number : number + PER_TEST]:
-        report = _run(seed)
+        report = _run(seed, "usual" if seed % WHOLE_EVERY else "whole")
         assert report.counts["calls"] == report.counts["replies"] > 0
 
 

@@ -63,7 +63,8 @@ class Inline(Executor):
 def test_a_seed_means_the_same_run_in_every_sweep_and_in_sim() -> None:
     first, again = run_seed(Job(7, 5, 0)), run_seed(Job(7, 5, 0))
     settings = Job(7, 5, 0).settings()
-    assert settings == SimulationSettings(7, settings.shards, settings.validators, seconds=5)
+    size = (settings.shards, settings.validators)
+    assert settings == SimulationSettings(7, *size, seconds=5, catalogue=settings.catalogue)
     assert first.trace_hash == again.trace_hash == run_simulation(settings).trace_hash
     assert first.passed
     assert first.virtual_seconds == 5
@@ -81,6 +82,7 @@ def test_seeds_draw_the_size_of_the_chain_and_who_lies() -> None:
     )
     liars = [(liar, what) for run in runs for liar, what in run.byzantine_validators.items()]
     assert {what for _, what in liars} == set(BYZANTINE_VALIDATORS)
+    assert 150 < sum(run.catalogue == "whole" for run in runs) < 330
 
 
 def test_the_share_of_seeds_with_contracts_is_what_was_asked_for() -> None:
