@@ -1,6 +1,7 @@
 """What a long-running process needs of its system: an event loop, sockets to listen on, signals that end it, memory."""
 
 import asyncio
+import ctypes
 import gc
 import signal
 import socket
@@ -21,6 +22,13 @@ GC_THRESHOLDS: Final = (50_000, 20, 100)
 COLLECT_EVERY_S: Final = 30.0
 """A look at everything that was made since the start takes 2 to 20 ms. Few objects die in a cycle, but a link that
 ended is one, with buffers of a quarter of a megabyte: left alone, a validator grew by a tenth in an hour."""
+
+LARGE_BYTES: Final = 128 * 1024
+"""Blocks of memory from this size on are the system's again as soon as they are free. The C library raises this bound
+when it meets a larger block, and the holes that such blocks leave are never filled."""
+
+_M_MMAP_THRESHOLD: Final = -3
+"""Of mallopt(3)."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -71,14 +79,17 @@ def stopped_by_signals(stop: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def collected_regularly() -> Iterator[None]:
-    """Within the `with`, free what died in cycles every `COLLECT_EVERY_S`; what is there at its begin is never walked.
+    """Within the `with`, free what died in cycles every `COLLECT_EVERY_S`, and give the system back what is free.
 
-    Without a collection first: walking the heap of a start-up costs more than the little garbage in it.
+    What is there at its begin is never walked, and not collected first either: that costs more than the little garbage
+    in it.
     """
     loop = asyncio.get_running_loop()
+    trim = _trimmer()
 
     def collect() -> None:
         gc.collect()
+        trim(0)
         timers[0] = loop.call_later(COLLECT_EVERY_S, collect)
 
     gc.freeze()
@@ -90,3 +101,14 @@ def collected_regularly() -> Iterator[None]:
     finally:
         timers[0].cancel()
         gc.set_threshold(*thresholds)
+
+
+def _trimmer() -> Callable[[int], object]:
+    """Return malloc_trim(3), which gives free pages back, or what does nothing where the C library has none."""
+    try:
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
+        trim: Callable[[int], object] = library.malloc_trim
+    except (AttributeError, OSError):
+        return lambda _pad: None
+    return trim
