@@ -75,7 +75,8 @@ class World:
         }
         outside = (self.heap, self.network, self.trace)
         posts = [None] * settings.relays + [
-            BYZANTINE_RELAYS[name](Draws(settings.seed, f"byzantine/{name}")) for name in settings.byzantine_relays
+            BYZANTINE_RELAYS[name](Draws(settings.seed, f"byzantine/{name}"), self.heap)
+            for name in settings.byzantine_relays
         ]
         self.relays = [SimulatedRelay(index, self.context, scheme, outside, post) for index, post in enumerate(posts)]
         everyone = people(settings, scheme)

@@ -2,23 +2,20 @@
 
 import msgpack
 
+from testnet.simulator.byzantine.lying_post import LyingPost
 from testnet.simulator.draws import Draws
-from testnet.simulator.post import BundlePost, Forward
+from testnet.simulator.post import Forward
 
 _CERTIFICATE, _HEAD, _PATH, _FIRST, _PEAKS, _BODIES, _RIGHT = range(7)
 
 
-class ForgingPost(BundlePost):
+class ForgingPost(LyingPost):
     """Delivers forgeries only: flipped bytes, other bodies, other counters, fewer signatures, invented peaks."""
-
-    def __init__(self, draws: Draws) -> None:
-        self._draws = draws
-        self._carried = 0
 
     def carry(self, raw: bytes, forward: Forward) -> None:
         """Forge, then forward."""
-        self._carried += 1
-        forward(self._forge(raw, self._draws.under(str(self._carried))))
+        self.carried += 1
+        forward(self._forge(raw, self.draws.under(str(self.carried))))
 
     def _forge(self, raw: bytes, draws: Draws) -> bytes:
         fields = msgpack.unpackb(raw)

@@ -1,14 +1,11 @@
 """A relay that takes bundles and delivers none."""
 
-from testnet.simulator.draws import Draws
-from testnet.simulator.post import BundlePost, Forward
+from testnet.simulator.byzantine.lying_post import LyingPost
+from testnet.simulator.post import Forward
 
 
-class WithholdingPost(BundlePost):
+class WithholdingPost(LyingPost):
     """Delivers nothing, ever."""
-
-    def __init__(self, draws: Draws) -> None:
-        """Needs no chance."""
 
     def carry(self, raw: bytes, forward: Forward) -> None:
         """Keep it."""
