@@ -107,8 +107,11 @@ class _StorageSwitches:
         if self._backup is None:
             return
         self._world.judge.distrust(self._name)
+        was_down = not self._victim.alive
         self._victim.crash()
         for disk, backup in zip((self._victim.disk, self._victim.state_disk), self._backup, strict=True):
             disk.restore(backup)
         self._world.judge.on_loss(self._name)
         self.empty_if_damaged()  # the backup was of a damaged store
+        if was_down:  # it refused to start on what the backup has replaced
+            self._world.revive(self._victim)

@@ -167,6 +167,19 @@ def test_a_validator_whose_disk_goes_back_forks_nothing_and_catches_up(kind: Fau
     assert victim.core.ledger.height > heights[1]
 
 
+def test_a_backup_put_in_the_place_of_a_torn_store_is_started_on() -> None:
+    """Seed 397060192 of the whole catalogue: the store was sound again, and nobody started its validator."""
+    world = World(
+        replace(
+            CALM,
+            faults=(Fault(FaultKind.OLD_BACKUP, VICTIM, 3_000, 9_000), Fault(FaultKind.TORN, VICTIM, 6_000, 10_000, 3)),
+        )
+    )
+    report = world.run()
+    assert report.passed, report.text()
+    assert world.validators[VICTIM].counts["refused starts"] == 1
+
+
 def test_while_a_disk_lies_every_crash_takes_all_back() -> None:
     kills = [Fault(FaultKind.HALT, VICTIM, at, at + 100, 1) for at in (4_000, 5_000, 6_000)]
     world = clean(Fault(FaultKind.LYING_SYNC, VICTIM, 3_000, 7_000), *kills)
