@@ -178,20 +178,21 @@ class World:
         such a chain is planned in the place of its first, which is what recorded seeds mean.
         """
         self._calm_liars(faults)
-        beginning = {(fault.kind, fault.target, fault.start_ms): place for place, fault in enumerate(faults)}
+        lasting = [(place, fault) for place, fault in enumerate(faults) if fault.start_ms < fault.end_ms]
+        beginning = {(fault.kind, fault.target, fault.start_ms): place for place, fault in lasting}
         places = list(range(len(faults)))
         relieved: dict[int, list[int]] = {}
-        for place, fault in enumerate(faults):
+        for place, fault in lasting:
             reliever = beginning.get((fault.kind, fault.target, fault.end_ms))
-            if reliever is not None and fault.start_ms < fault.end_ms:
+            if reliever is not None:
                 relieved.setdefault(reliever, []).append(place)
                 places[reliever] = min(places[reliever], places[place])
-        lasting = {place for ended in relieved.values() for place in ended}
+        chained = {place for ended in relieved.values() for place in ended}
         switches = [self.switches(fault) for fault in faults]
         for place, fault in enumerate(faults):
             ends = [switches[other][1] for other in relieved.get(place, ())]
             self.heap.at_ms(fault.start_ms, partial(self._begin, fault, switches[place][0], ends))
-            for other in [other for other, first in enumerate(places) if first == place and other not in lasting]:
+            for other in [other for other, first in enumerate(places) if first == place and other not in chained]:
                 self.heap.at_ms(faults[other].end_ms, switches[other][1])
 
     def _calm_liars(self, faults: tuple[Fault, ...]) -> None:

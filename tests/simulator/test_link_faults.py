@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 
@@ -190,3 +191,15 @@ def test_bundles_that_are_spoilt_on_their_way_are_refused_and_handed_in_again() 
     world = run(Fault(FaultKind.CORRUPTING, "r0", 0, 9_000, 500))
     assert world.relays[0].counts["bundles refused"] > 0
     assert world.judge.books.outcomes
+
+
+def test_a_fault_of_no_length_may_begin_where_another_ends() -> None:
+    """Seed 100554 of a sweep: the second one ended before it began."""
+    one, nothing, other = (
+        Fault(FaultKind.LOSSY, "r0", start, end, amount)
+        for start, end, amount in ((2_000, 5_000, 349), (5_000, 5_000, 358), (5_000, 6_000, 12))
+    )
+    for faults in permutations((one, nothing, other)):
+        world = World(SimulationSettings(1, shards=2, seconds=10, chaos_seconds=6, faults=faults))
+        assert world.run().passed
+        assert not world.network.loss
