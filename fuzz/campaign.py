@@ -9,6 +9,7 @@ from typing import Final
 
 from fuzz.mutator import Mutator
 from fuzz.target import Target, Verdict, judge
+from testnet.simulator.ddmin import fewest
 
 CASES: Final = Path(__file__).parent / "cases"
 
@@ -68,19 +69,18 @@ def share_of(target: Target, inputs: int) -> int:
 def minimised(target: Target, crash: Crash) -> Crash:
     """The same kind of crash from fewer bytes: cut out ever smaller slices for as long as it still breaks."""
     kind = crash.error.partition(":")[0]
-    best, cuts, size = crash, 0, max(1, len(crash.raw) // 2)
-    while cuts < MAX_CUTS:
-        at, shorter = 0, False
-        while at < len(best.raw) and cuts < MAX_CUTS:
-            cuts += 1
-            found = attempt(target, best.raw[:at] + best.raw[at + size :])
-            if isinstance(found, Crash) and found.error.partition(":")[0] == kind:
-                best, shorter = found, True
-            else:
-                at += size
-        if size == 1 and not shorter:
-            break
-        size = max(1, size // 2)
+    best, cuts = crash, 0
+
+    def fails(raw: tuple[int, ...]) -> bool:
+        nonlocal best, cuts
+        cuts += 1
+        found = attempt(target, bytes(raw))
+        if not isinstance(found, Crash) or found.error.partition(":")[0] != kind:
+            return False
+        best = found
+        return True
+
+    fewest(crash.raw, fails, lambda: cuts < MAX_CUTS)
     return best
 
 

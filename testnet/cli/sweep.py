@@ -101,24 +101,16 @@ def sweep(
 @contextlib.contextmanager
 def _telling(seeds: int, known: int) -> Iterator[Callable[["Tally"], None]]:
     """A bar on a terminal, with what there is to know; silence elsewhere."""
-    console = people(stderr=True)
-    if output.as_json or not console.is_terminal:
+    if output.as_json:
         yield lambda _tally: None
         return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from testnet.progress import progress
 
-    bar = Progress(
-        BarColumn(24), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn(), console=console
-    )
-    began = time.monotonic()
-    with bar:
-        whole = bar.add_task("", total=seeds, completed=known)
+    with progress(people(stderr=True), seeds, known) as bar:
 
         def told(tally: "Tally") -> None:
-            rate = (tally.seeds - known) / max(time.monotonic() - began, 1e-9)
             reached = len(tally.marks) - len(tally.never())
-            text = f"{rate:.1f}/s · {len(tally.failed)} failed · {reached}/{len(tally.marks)} marks"
-            bar.update(whole, completed=tally.seeds, description=text)
+            bar(tally.seeds, f"{len(tally.failed)} failed · {reached}/{len(tally.marks)} marks")
 
         yield told
 

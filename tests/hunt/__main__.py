@@ -14,13 +14,14 @@ from pathlib import Path
 import msgspec
 
 from primitives.errors import InvariantViolated, Refused
+from testnet.cli.common import people
+from testnet.progress import progress
 from testnet.simulator.mutation import planted
 from testnet.sweep.results import RecordsFile, code_hash
 from testnet.sweep.sweep import process_pool, spread
 from tests.hunt.scores import Results, Score, left, score_of, table, unsound
 from tests.hunt.suspects import Suspect, suspects
 from tests.hunt.trials import HuntHeader, TrialResult, run_trial
-from tests.support.progress import progress
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -72,7 +73,10 @@ def hunt(chosen: Sequence[Suspect], seeds: range, given: Namespace) -> Results:
     with RecordsFile(given.results, header, TrialResult, lambda each: each.key, "hunt") as file:
         done = sum((suspect.name, seed) in file.results for suspect in chosen for seed in seeds)
         pieces = left(chosen, seeds, file.results, until_killed=given.until_killed)
-        with process_pool(given.jobs) as executor, progress(len(chosen) * len(seeds), done) as told:
+        with (
+            process_pool(given.jobs) as executor,
+            progress(people(stderr=True), len(chosen) * len(seeds), done) as told,
+        ):
 
             def take(result: TrialResult) -> None:
                 nonlocal done

@@ -9,8 +9,8 @@ import pytest
 from testnet.pytest_plugin.seeds import DEFAULTS
 from testnet.virtual import Net
 from testnet.virtual.faults import Faults
+from tests.plugin.support import INI, run
 from tests.plugin.test_plugin import CACHE
-from tests.support.pytest_in_process import IN_PROCESS
 
 pytest_plugins = ["pytester"]
 
@@ -24,9 +24,9 @@ def test_every_example_of_the_guide_passes(pytester: pytest.Pytester, monkeypatc
     contracts = pytester.mkdir("contracts")
     for name in ("shop", "stock", "prices", "wallet"):
         shutil.copy(ROOT / "examples" / "shop" / f"{name}.py", contracts)
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.makeini(INI)
     pytester.makepyfile("\n\n".join(blocks))
-    result = pytester.runpytest_inprocess(*IN_PROCESS)
+    result = run(pytester)
     more = sum(int(count) - 1 for count in re.findall(r"mark\.seeds\((\d+)\)", "".join(blocks)))
     result.assert_outcomes(passed="\n".join(blocks).count("def test_") + more)
 
@@ -52,9 +52,9 @@ def test_the_failure_that_the_guide_shows_is_what_is_printed(
     contracts = pytester.mkdir("contracts")
     for name in ("shop", "stock", "prices", "wallet"):
         shutil.copy(ROOT / "examples" / "shop" / f"{name}.py", contracts)
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.makeini(INI)
     pytester.makepyfile(test_shop=fixture + UNMET)
-    result = pytester.runpytest_inprocess(*IN_PROCESS)
+    result = run(pytester)
     result.assert_outcomes(failed=1)
     printed = [numbers_out(line.removeprefix("E").strip().removeprefix(NAME)) for line in result.outlines]
     for line in shown.splitlines():

@@ -8,21 +8,9 @@ import pytest
 from testnet.pytest_plugin import minimising
 from testnet.virtual import Fault, FaultKind
 from testnet.virtual.schedules import plans_text, read_plans
-from tests.support.pytest_in_process import IN_PROCESS
+from tests.plugin.support import run
 
 pytest_plugins = ["pytester"]
-
-INI = "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
-
-
-@pytest.fixture
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    pytester.makeini(INI)
-    return pytester
-
-
-def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return project.runpytest_inprocess(*IN_PROCESS, *arguments)
 
 
 def files(project: pytest.Pytester) -> list[Path]:

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 import pytest
 
 from contracts.runtime.image import cache_folder
-from tests.support.pytest_in_process import IN_PROCESS
+from tests.plugin.support import INI, run
 
 pytest_plugins = ["pytester"]
 
@@ -33,14 +33,10 @@ CACHE = cache_folder().parent
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.setenv("XDG_CACHE_HOME", str(CACHE))
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.makeini(INI)
     folder = pytester.mkdir("contracts")
     (folder / "target.py").write_text(CONTRACT)
     return pytester
-
-
-def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return project.runpytest_inprocess(*IN_PROCESS, *arguments)
 
 
 def test_the_plugin_is_registered_under_its_entry_point() -> None:

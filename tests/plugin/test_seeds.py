@@ -2,21 +2,9 @@
 
 import pytest
 
-from tests.support.pytest_in_process import IN_PROCESS
+from tests.plugin.support import INI, run
 
 pytest_plugins = ["pytester"]
-
-INI = "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
-
-
-@pytest.fixture
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    pytester.makeini(INI)
-    return pytester
-
-
-def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return project.runpytest_inprocess(*IN_PROCESS, *arguments)
 
 
 def items(project: pytest.Pytester, *arguments: str) -> list[str]:

@@ -9,11 +9,12 @@ from contextlib import suppress
 from itertools import takewhile
 
 from primitives.marks import recording
+from testnet.cli.common import people
+from testnet.progress import progress
 from testnet.sweep.sweep import process_pool, spread
 from tests.consensus.twins.batches import Batch, Failure, Found, batches, run_batch, sample
 from tests.consensus.twins.cluster import run_case
 from tests.consensus.twins.scenarios import Shape
-from tests.support.progress import progress
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -76,7 +77,7 @@ def run(shape: Shape, indices: Sequence[int], jobs: int, seconds: int | None) ->
     if seconds is not None:
         end = time.monotonic() + seconds
         pieces = takewhile(lambda _batch: time.monotonic() < end, pieces)
-    with process_pool(jobs) as executor, progress(len(indices)) as told:
+    with process_pool(jobs) as executor, progress(people(stderr=True), len(indices)) as told:
 
         def take(part: Found) -> None:
             for failure in part.failures:

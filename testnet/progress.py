@@ -1,4 +1,4 @@
-"""A bar for the long commands that only developers run: on a terminal, and nowhere else."""
+"""A bar for long work: how much is done, at what rate, and how long it will take."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,9 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def progress(total: int, known: int = 0) -> Iterator[Callable[[int, str], None]]:
-    """Yield what is to be told how many are done, and a word or two beside; the rate is found here."""
-    console = Console(stderr=True)
+def progress(console: Console, total: int, known: int = 0) -> Iterator[Callable[[int, str], None]]:
+    """Yield what is to be told how many are done, of them `known` before, and a word or two beside.
+
+    Silent where there is no terminal.
+    """
     if not console.is_terminal:
         yield lambda _done, _text: None
         return
