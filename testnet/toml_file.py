@@ -1,5 +1,6 @@
 """TOML files that people write: a manifest, a scenario, a run."""
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -35,3 +36,8 @@ def parse_toml(raw: bytes, what: str, source: str) -> dict[str, Any]:
         return tomllib.loads(raw.decode())
     except (ValueError, RecursionError) as error:  # no UTF-8, no TOML, a number of too many digits, too deep
         raise Refused(f"bad_{what}", f"{source}: not TOML: {error}") from None
+
+
+def toml_lines(table: dict[str, Any]) -> list[str]:
+    """Write a table of numbers, strings, booleans and lists of them, a line each: JSON writes those as TOML does."""
+    return [f"{name} = {json.dumps(value)}" for name, value in table.items()]

@@ -53,8 +53,6 @@ async def metrics(node: Node, _request: web.Request) -> web.StreamResponse:
     node.metrics.finalized_height.set(node.desk.finalized_height)
     node.metrics.executed_height.set(node.desk.executed_height)
     node.metrics.certified_height.set(node.desk.certified_height)
-    node.metrics.mempool_transactions.set(now.mempool_transactions)
-    node.metrics.inbox_bundles.set(now.inbox_bundles)
     for what, amount in node.core.held()._asdict().items():
         node.metrics.held.labels(what).set(amount)
     node.metrics.peers.set(len(node.links.connected()))

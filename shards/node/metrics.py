@@ -15,8 +15,6 @@ class NodeMetrics:
         self.certified_height = Gauge("ostraka_certified_height", "Highest certified commitment", registry=registry)
         self.flushed_height = Gauge("ostraka_flushed_height", "Height of the durable state", registry=registry)
         self.view = Gauge("ostraka_view", "Present consensus view", registry=registry)
-        self.mempool_transactions = Gauge("ostraka_mempool_transactions", "Waiting transactions", registry=registry)
-        self.inbox_bundles = Gauge("ostraka_inbox_bundles", "Verified bundles that wait", registry=registry)
         self.held = Gauge("ostraka_held", "What is kept in memory for others", ["what"], registry=registry)
         self.peers = Gauge("ostraka_peers", "Validators of this shard that are connected", registry=registry)
         self.events = Counter("ostraka_events", "Events handled by the core", ["kind"], registry=registry)

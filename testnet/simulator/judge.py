@@ -108,8 +108,8 @@ class Judge:
                 self.promises.watch(node, shard, height, execution)
             problem = self.books.conservation()
             self.findings.check(not problem, "V1", node, height, problem)
-            excess = self.books.outflow()
-            self.findings.check(not excess, "V2", node, height, excess)
+            problem = self.books.outflow()
+            self.findings.check(not problem, "V2", node, height, problem)
             for name, call in self.books.calls.items():
                 if call.settled_height and name not in self.settled_ms:
                     self.settled_ms[name] = self._heap.now_ms

@@ -13,7 +13,6 @@
 What is left out is as in a run of that seed; `testnet.simulator.faults` says what targets and amounts mean.
 """
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +23,7 @@ from primitives.errors import Refused
 from testnet.simulator.byzantine import BYZANTINE_RELAYS, BYZANTINE_VALIDATORS
 from testnet.simulator.faults import TARGETS, Fault, FaultKind, place_of, relay_name, shape_of, validator_name
 from testnet.simulator.settings import SimulationSettings
-from testnet.toml_file import read_toml
+from testnet.toml_file import read_toml, toml_lines
 
 MAX_FILE_BYTES: Final = 1 << 20
 """Some ten thousand faults."""
@@ -42,19 +41,14 @@ def run_text(settings: SimulationSettings, comments: tuple[str, ...] = ()) -> st
     lines = [f"# {line}" for text in comments for line in text.splitlines()]
     kept = {name: value for name, value in table.items() if value is not None and value != plain[name]}
     tables = {name: value for name, value in kept.items() if isinstance(value, dict)}
-    lines += _lines({"seed": settings.seed} | {name: value for name, value in kept.items() if name not in tables})
+    lines += toml_lines({"seed": settings.seed} | {name: value for name, value in kept.items() if name not in tables})
     if not faults:
         lines.append("faults = []")
     for name, value in tables.items():
-        lines += ["", f"[{name}]", *_lines(value)]
+        lines += ["", f"[{name}]", *toml_lines(value)]
     for fault in faults:
-        lines += ["", "[[faults]]", *_lines(fault)]
+        lines += ["", "[[faults]]", *toml_lines(fault)]
     return "\n".join(lines) + "\n"
-
-
-def _lines(table: dict[str, Any]) -> list[str]:
-    # JSON writes numbers, strings, booleans and lists of them as TOML does.
-    return [f"{name} = {json.dumps(value)}" for name, value in table.items()]
 
 
 def load_run(path: Path) -> SimulationSettings:

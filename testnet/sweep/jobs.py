@@ -94,7 +94,6 @@ def run_seed(job: Job) -> SeedResult:
     settings, began = job.settings(), time.monotonic()
     with recording() as marks:
         report, failure = _run(settings)
-    gc.collect()  # a world is full of cycles, and a worker looks for them rarely; see `sweep.GC_THRESHOLDS`
     violations = (failure,) if report is None else tuple(str(found) for found in report.violations)
     return SeedResult(
         seed=job.seed,
@@ -116,6 +115,8 @@ def _run(settings: SimulationSettings) -> tuple[SimulationReport | None, str]:
         return run_simulation(settings), ""
     except Exception as error:  # noqa: BLE001 - whatever a seed brings to light is what a sweep is for
         return None, f"the simulation failed: {type(error).__name__}: {error}"
+    finally:
+        gc.collect()  # a world is full of cycles, and a worker looks for them rarely
 
 
 @dataclass(frozen=True, slots=True)

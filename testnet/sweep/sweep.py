@@ -14,6 +14,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, TypeVar
 
+from shards.node.hosting import GC_THRESHOLDS
 from testnet.simulator.run_files import run_text
 from testnet.sweep.jobs import Job, Minimised, SeedResult, minimise, run_seed
 from testnet.sweep.marks import declared_marks
@@ -26,11 +27,6 @@ WAITING_PER_WORKER: Final = 2
 
 MAX_MINIMISED: Final = 5
 """Failing seeds that are minimised; one bug fails many, and each takes minutes."""
-
-
-GC_THRESHOLDS: Final = (50_000, 20, 100)
-"""Of a worker. A simulation makes many objects that live for long, so looking for garbage after every 700 new ones, as
-Python does, takes a fifth of its time."""
 
 
 def _begin_worker() -> None:

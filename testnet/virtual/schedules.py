@@ -14,7 +14,6 @@ end_ms = 5000
 amount = 3
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ import msgspec
 from primitives.errors import Refused
 from testnet.simulator.faults import Fault
 from testnet.simulator.run_files import MAX_FILE_BYTES, parse_run
-from testnet.toml_file import read_toml
+from testnet.toml_file import read_toml, toml_lines
 
 Schedule = tuple[Fault, ...]
 """Faults whose times count from when they are played."""
@@ -75,13 +74,11 @@ def _parse(faults: Any, size: dict[str, Any]) -> Schedule:
 
 def plans_text(plans: Iterable[Schedule], size: dict[str, int], comments: Iterable[str] = ()) -> str:
     """The file of a test's plans; `size` is the net's seed, shards and validators, `comments` stand above."""
-    lines = [*(f"# {line}" for line in comments), *(f"{name} = {number}" for name, number in size.items())]
+    lines = [*(f"# {line}" for line in comments), *toml_lines(size)]
     for plan in plans:
         lines += ["", "[[plan]]"] if plan else ["", "[[plan]]", "faults = []"]
         for fault in plan:
-            # JSON writes numbers and strings as TOML does.
-            fields = msgspec.to_builtins(fault).items()
-            lines += ["", "[[plan.faults]]", *(f"{name} = {json.dumps(value)}" for name, value in fields)]
+            lines += ["", "[[plan.faults]]", *toml_lines(msgspec.to_builtins(fault))]
     return "\n".join(lines) + "\n"
 
 

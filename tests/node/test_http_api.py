@@ -275,7 +275,7 @@ async def test_health_readiness_and_metrics_are_told(lone: Running) -> None:
     status = await client.status()
     assert (status.chain_name, status.development, status.shards, status.validators) == ("test", True, 1, 1)
     text = await client.metrics()
-    for name in ("ostraka_executed_height", "ostraka_commit_seconds_bucket", "ostraka_mempool_transactions"):
+    for name in ("ostraka_executed_height", "ostraka_commit_seconds_bucket", 'ostraka_held{what="transactions"}'):
         assert name in text
 
 
