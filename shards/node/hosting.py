@@ -102,6 +102,7 @@ def collected_regularly() -> Iterator[None]:
     finally:
         timers[0].cancel()
         gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def _trimmer() -> Callable[[int], object]:

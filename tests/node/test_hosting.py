@@ -29,4 +29,4 @@ async def test_what_died_in_a_cycle_is_freed_soon_and_the_thresholds_are_put_bac
                 await asyncio.sleep(0)
             assert gone() is None
     assert gc.get_threshold() == before
-    gc.unfreeze()
+    assert gc.get_freeze_count() == 0
