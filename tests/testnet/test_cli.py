@@ -5,6 +5,7 @@ import json
 import resource
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,10 @@ def test_the_commands_are_those_of_the_documentation() -> None:
         "fault byzantine",
         *("scenario run", "observe", "sweep"),
     }
+
+
+def test_the_command_says_which_version_it_is() -> None:
+    assert run("--version").stdout == f"ostraka {metadata.version('ostraka')}\n"
 
 
 @pytest.mark.parametrize(("path", "command"), ALL, ids=[" ".join(path) for path, _ in ALL])
