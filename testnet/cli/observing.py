@@ -1,6 +1,5 @@
 """`ostraka observe`: a judge beside a running testnet."""
 
-import asyncio
 import contextlib
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +30,8 @@ def observe(
     Blocks, results, certificates, messages and money of all shards are compared, over restarts too. Progress is
     demanded only while nothing is broken on purpose.
     """
+    import asyncio
+
     import msgspec
 
     from testnet.faults.amounts import parse_delay, parse_lasts
@@ -67,6 +68,7 @@ def observe(
 
 async def _observe(info: "RunInfo", seconds: float | None, every_seconds: float) -> "Observer":
     """Look until the time is over or somebody presses Ctrl-C, then judge."""
+    import asyncio
     import signal
 
     import aiohttp

@@ -1,6 +1,5 @@
 """`ostraka scenario run`, `ostraka observe`: what goes wrong when, from a file; and the judge of a running testnet."""
 
-import asyncio
 import contextlib
 import tempfile
 from collections.abc import Iterator
@@ -100,6 +99,8 @@ def _fresh(scenario: "Scenario") -> Iterator["RunInfo"]:
 
 def _run_real(scenario: "Scenario", info: "RunInfo", source: str) -> "ScenarioReport":
     """Run on a testnet, with a bar on a terminal and a line for each step elsewhere."""
+    import asyncio
+
     from testnet.scenarios.real import RealRun
 
     with _telling(scenario) as told:

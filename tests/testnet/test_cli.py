@@ -206,20 +206,29 @@ def test_a_bug_of_ours_is_called_one(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert json.loads(result.output)["error"]["fault"] == "ours"
 
 
-def test_help_is_there_in_the_blink_of_an_eye() -> None:
-    command = [sys.executable, "-m", "testnet.cli.main", "--help"]
-    seconds = []
-    for _ in range(3):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, check=True, capture_output=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    # Of the processor, not of the clock: a busy machine does not change it.
-    assert min(seconds) < 0.2
+SMALLEST_COMMAND = "import typer; app = typer.Typer(rich_markup_mode=None); app.command()(print); app(['--help'])"
+
+
+def _processor_seconds(*arguments: str) -> float:
+    """What an interpreter uses of the processor, not of the clock: a busy machine does not change it."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_help_costs_little_more_than_that_of_the_smallest_command() -> None:
+    # A ratio in one run, because one machine is twice as fast as another: 1.5 to 2.2 where this was written.
+    pairs = [
+        (_processor_seconds("-c", SMALLEST_COMMAND), _processor_seconds("-m", "testnet.cli.main", "--help"))
+        for _ in range(5)
+    ]
+    smallest, ours = (min(seconds) for seconds in zip(*pairs, strict=True))
+    assert ours < 3 * smallest
 
 
 def test_help_imports_nothing_heavy() -> None:
-    heavy = ("aiohttp", "lmdb", "networkx", "msgspec")
+    heavy = ("aiohttp", "asyncio", "lmdb", "networkx", "msgspec")
     script = f"import sys, testnet.cli.main; print([name for name in {heavy} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert shown.stdout.strip() == "[]"
