@@ -3,11 +3,14 @@
 A contract's module is loaded in an instance as good as fresh. One that is called again and again gets a `Snapshot` of
 that state, and an instance that is restored to it after each call; for the others the instance goes back to what the
 image has. Instances may be made ahead (`warm`), while nothing waits. What is kept changes no outcome and no gas.
+
+What the engine owns is given back at the latest when the process ends, before the interpreter takes the binding apart.
 """
 
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final, NamedTuple
+from weakref import finalize
 
 from wasmtime import Engine, Store, WasmtimeError
 from wasmtime.component import Component, Linker
@@ -51,6 +54,7 @@ class Instance:
         self._store: Final = Store(engine)
         self._store.set_limits(memory_size=limits.MAX_MEMORY_BYTES)
         self._store.set_fuel(_LINKING_FUEL)
+        finalize(self, self._store.close)
         instance = linker.instantiate(self._store, component)
         self.tank: Final = Tank(self._store)
         self.clean = True
@@ -86,13 +90,15 @@ class Home:
 
 
 class Chamber:
-    """Runs the image's functions under a gas limit. Not for several threads at once."""
+    """Runs the image's functions under a gas limit. Not for several threads at once. The engine is its own."""
 
     def __init__(self, engine: Engine, component: Component, restorer: Restorer) -> None:
         self._engine: Final = engine
         self._component: Final = component
         self._restorer: Final = restorer
         self._linker: Final = Linker(engine)
+        for owned in (engine, component, self._linker):
+            finalize(self, owned.close)
         self._tank: Tank | None = None
         self._ready: Final[list[Instance]] = []
         """As good as fresh; the one at the end was used last and is warmest."""

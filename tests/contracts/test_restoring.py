@@ -1,6 +1,8 @@
 """An instance whose pages were put back is as good as a fresh one, whatever was written and whenever."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -150,3 +152,19 @@ def test_clearing_the_cache_while_contracts_run_changes_nothing(
     before = run(machine, world, [invocation(code, "change", 0, 10)])
     shutil.rmtree(ours)
     assert run(machine, world, [invocation(code, "change", 0, 10)] * (KEPT_FROM_CALL + 2))[-1] == before[0]
+
+
+HELD_TO_THE_END = """
+import sys
+from contracts.machine import local
+
+local.machine = local.LocalMachine()
+local.machine.warm(2)
+sys.modules_kept = [local]
+"""
+"""As by a test's helper: the module of it is older than the binding of the engine, and outlives it."""
+
+
+def test_a_machine_that_somebody_holds_to_the_end_of_the_process_ends_in_silence() -> None:
+    ended = subprocess.run([sys.executable, "-c", HELD_TO_THE_END], check=True, capture_output=True, text=True)
+    assert ended.stderr == ""
