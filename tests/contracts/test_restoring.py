@@ -160,7 +160,7 @@ from contracts.machine import local
 
 local.machine = local.LocalMachine()
 local.machine.warm(2)
-sys.modules_kept = [local]
+sys.kept = local
 """
 """As by a test's helper: the module of it is older than the binding of the engine, and outlives it."""
 

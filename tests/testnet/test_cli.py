@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -209,22 +210,28 @@ def test_a_bug_of_ours_is_called_one(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 SMALLEST_COMMAND = "import typer; app = typer.Typer(rich_markup_mode=None); app.command()(print); app(['--help'])"
 
 
-def _processor_seconds(*arguments: str) -> float:
+def _processor_seconds(environment: dict[str, str], *arguments: str) -> float:
     """What an interpreter uses of the processor, not of the clock: a busy machine does not change it."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=environment)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def test_help_costs_little_more_than_that_of_the_smallest_command() -> None:
-    # A ratio in one run, because one machine is twice as fast as another: 1.5 to 2.2 where this was written.
-    pairs = [
-        (_processor_seconds("-c", SMALLEST_COMMAND), _processor_seconds("-m", "testnet.cli.main", "--help"))
-        for _ in range(5)
+def test_help_costs_less_than_twice_that_of_the_smallest_command(tmp_path: Path) -> None:
+    # A ratio in one run, because one machine is twice as fast as another: 1.1 to 1.5 where this was written. Bytecode
+    # is kept from the first round on, as it is for those who use it.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(tmp_path)
+    rounds = [
+        (
+            _processor_seconds(environment, "-c", SMALLEST_COMMAND),
+            _processor_seconds(environment, "-m", "testnet.cli.main", "--help"),
+        )
+        for _ in range(6)
     ]
-    smallest, ours = (min(seconds) for seconds in zip(*pairs, strict=True))
-    assert ours < 3 * smallest
+    smallest, ours = (min(seconds) for seconds in zip(*rounds, strict=True))
+    assert ours < 2 * smallest
 
 
 def test_help_imports_nothing_heavy() -> None:
